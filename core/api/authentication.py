@@ -1,0 +1,122 @@
+"""Who asks: by API key or by session, and for which organization."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from rest_framework import authentication, exceptions
+from rest_framework.request import Request
+
+from core import audit
+from core.models import APIKey, Membership, Role, User
+from core.models.api_keys import matches, parse_key
+
+LAST_USED_PRECISION = timedelta(minutes=1)
+ORGANIZATION_HEADER = "Muster-Organization"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """On whose behalf a request acts. ``scopes`` is None for a session, which only the role limits."""
+
+    organization_id: UUID
+    role: Role
+    user_id: UUID
+    scopes: frozenset[str] | None = None
+    api_key_id: UUID | None = None
+
+    def has_scope(self, scope: str) -> bool:
+        """Tell whether the key, if there is one, was made for this."""
+        return self.scopes is None or scope in self.scopes
+
+
+class KeyAuthentication(authentication.BaseAuthentication):
+    """``Authorization: Bearer mst_<prefix>_<secret>``."""
+
+    def authenticate_header(self, request: Request) -> str:
+        """Return the challenge of a 401 answer."""
+        return 'Bearer realm="Muster"'
+
+    def authenticate(self, request: Request) -> tuple[User, Principal] | None:
+        """Return user and principal of the key; None when the request carries no bearer token."""
+        scheme, _, text = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None
+        parsed = parse_key(text.strip())
+        key = _find_key(parsed[0]) if parsed else None
+        if parsed is None or key is None or not matches(parsed[1], key["digest"]):
+            raise exceptions.AuthenticationFailed(
+                "The API key is unknown, revoked or expired, or its user may no longer act here.", code="invalid_key"
+            )
+        _note_use(key)
+        principal = Principal(
+            organization_id=key["organization_id"],
+            role=Role(key["role"]),
+            user_id=key["user_id"],
+            scopes=frozenset(key["scopes"]),
+            api_key_id=key["id"],
+        )
+        user = User.from_db("default", USER_FIELDS, [key["user_id"], key["email"], True])
+        audit.amend(
+            user=principal.user_id, email=key["email"], api_key=key["id"], organization=principal.organization_id
+        )
+        return user, principal
+
+
+USER_FIELDS = ["id", "email", "is_active"]
+
+
+def _find_key(prefix: str) -> dict[str, Any] | None:
+    """Return what authentication needs of a usable key, in one query: the key, its user's email and role."""
+    return (
+        APIKey.objects.usable()
+        .filter(
+            Q(organization__memberships__user=F("user")),
+            prefix=prefix,
+            user__is_active=True,
+            organization__is_active=True,
+        )
+        .order_by()
+        .values(
+            "id",
+            "digest",
+            "scopes",
+            "last_used_at",
+            "organization_id",
+            "user_id",
+            email=F("user__email"),
+            role=F("organization__memberships__role"),
+        )
+        .first()
+    )
+
+
+def _note_use(key: dict[str, Any]) -> None:
+    now = timezone.now()
+    if key["last_used_at"] is None or key["last_used_at"] < now - LAST_USED_PRECISION:
+        APIKey.objects.filter(pk=key["id"]).update(last_used_at=Now())
+
+
+class SessionAuthentication(authentication.SessionAuthentication):
+    """The admin's session. ``Muster-Organization: <slug>`` chooses among several memberships."""
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Return user and principal of the session; None when nobody is logged in."""
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        user = found[0]
+        memberships = Membership.objects.filter(user=user, organization__is_active=True).order_by("created_at", "id")
+        if slug := request.headers.get(ORGANIZATION_HEADER):
+            memberships = memberships.filter(organization__slug=slug)
+        membership = memberships.first()
+        if membership is None:
+            raise exceptions.PermissionDenied(
+                "You are not a member of that organization." if slug else "You are a member of no organization."
+            )
+        audit.amend(organization=membership.organization_id)
+        return user, Principal(membership.organization_id, Role(membership.role), user.pk)

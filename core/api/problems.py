@@ -1,0 +1,178 @@
+"""Errors as problem details (RFC 9457)."""
+
+import logging
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db.models import ProtectedError
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from psycopg_pool import PoolTimeout
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.serializers import as_serializer_error
+from rest_framework.views import set_rollback
+
+from core import audit
+from core.errors import ConflictError
+from core.violations import explain
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, CONFLICT = 400, 401, 403, 404, 409
+
+
+def problem(
+    request: HttpRequest, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """Return the body of a problem answer. ``code`` names the kind of problem for programs."""
+    body: dict[str, Any] = {
+        "type": f"/api/problems/{code}/",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": getattr(request, "request_id", ""),
+    }
+    return body | {"errors": errors} if errors is not None else body
+
+
+def problem_response(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
+    """Return a problem answer for views outside of REST framework."""
+    return JsonResponse(problem(request, status, code, detail), status=status, content_type=MEDIA_TYPE)
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Turn what a view raised into a problem answer. None, for what nobody expected, ends as a 500."""
+    request = context["request"]
+    translated = _translate(error)
+    if translated is None:
+        return None
+    set_rollback()
+    status = translated.status_code
+    headers = dict(getattr(translated, "extra_headers", {}))
+    if challenge := getattr(translated, "auth_header", None):
+        headers["WWW-Authenticate"] = challenge
+    if wait := getattr(translated, "wait", None):
+        headers["Retry-After"] = str(int(wait) + 1)
+    errors = list(_flatten(translated.detail)) if isinstance(translated, exceptions.ValidationError) else None
+    code, detail = _code_and_detail(translated, errors)
+    if status == FORBIDDEN or (status == UNAUTHORIZED and isinstance(translated, exceptions.AuthenticationFailed)):
+        audit.record(
+            "request.refuse",
+            success=False,
+            error_message=detail,
+            details={"method": request.method, "path": request.path, "status": status, "code": code},
+        )
+    body = problem(request, status, code, detail, errors)
+    return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
+
+
+class Conflict(exceptions.APIException):
+    """409: the present state of the records refuses the request."""
+
+    status_code = CONFLICT
+    default_code = "conflict"
+
+
+class Unavailable(exceptions.APIException):
+    """503: the database is out of reach, and the request may be tried again."""
+
+    status_code = 503
+    default_code = "unavailable"
+    default_detail = "The database is out of reach. Try again in a moment."
+    extra_headers = {"Retry-After": str(RETRY_SECONDS)}
+
+
+def _translate(error: Exception) -> exceptions.APIException | None:
+    """Return the API exception that says what ``error`` means to a client."""
+    match error:
+        case exceptions.APIException():
+            return error
+        case Http404():
+            return exceptions.NotFound()
+        case PermissionDenied():
+            return exceptions.PermissionDenied()
+        case ConflictError():
+            return Conflict(str(error), code=error.code)
+        case DjangoValidationError():
+            return exceptions.ValidationError(as_serializer_error(error))
+        case ProtectedError():
+            return Conflict("Other records still refer to this one.", code="still_referred_to")
+        case IntegrityError() | DataError():
+            return _refused_by_database(error)
+        case OperationalError() | InterfaceError() | PoolTimeout():
+            logger.warning("The database is out of reach: %s", type(error).__name__)
+            return Unavailable()
+    return None
+
+
+def _refused_by_database(error: DatabaseError) -> exceptions.APIException | None:
+    violation = explain(error)
+    if violation is None:
+        return None
+    return exceptions.ValidationError({violation.field or "non_field_errors": [violation.message]}, violation.code)
+
+
+def _code_and_detail(error: exceptions.APIException, errors: list[dict[str, Any]] | None) -> tuple[str, str]:
+    if errors is not None:
+        first = errors[0]
+        where = f"{first['field']}: " if first["field"] else ""
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return "invalid", f"{where}{first['detail']}{more}"
+    codes = error.get_codes()
+    return codes if isinstance(codes, str) else "invalid", str(error.detail)
+
+
+def _flatten(detail: Any, path: str = "") -> Iterator[dict[str, Any]]:
+    """Yield each error of a nested validation error, its field written as ``lines.0.quantity``."""
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            yield from _flatten(value, path if key == "non_field_errors" else f"{path}.{key}".lstrip("."))
+    elif isinstance(detail, list):
+        for index, value in enumerate(detail):
+            nested = isinstance(value, dict | list)
+            yield from _flatten(value, f"{path}.{index}".lstrip(".") if nested else path)
+    else:
+        yield {"field": path or None, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Answer an address under ``/api/`` that leads nowhere."""
+    return problem_response(request, NOT_FOUND, "not_found", "There is nothing at this address.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer when the program failed; the request id leads to the log line."""
+    return problem_response(request, 500, "error", "Something went wrong here. It has been logged.")
+
+
+KINDS = {
+    "invalid": "The request's body or parameters break a rule; “errors” names each field and rule.",
+    "parse_error": "The body can't be read as the content type it is said to have.",
+    "not_authenticated": "The request carries no credentials. Send “Authorization: Bearer <key>”.",
+    "invalid_key": "The API key is unknown, revoked or expired, or its user may no longer act here.",
+    "missing_scope": "The API key was not made for this; its scopes are fixed when it is made.",
+    "missing_role": "The user's role in the organization doesn't allow this.",
+    "permission_denied": "The request is understood and refused.",
+    "not_found": "There is no such record in your organization, or no such address.",
+    "method_not_allowed": "This address doesn't take this method.",
+    "not_acceptable": "None of the content types that the client accepts can be had here.",
+    "unsupported_media_type": "The body's content type isn't taken here; send application/json.",
+    "conflict": "The present state of the records refuses the request.",
+    "transition_conflict": "The record's status doesn't allow this move; the detail names both.",
+    "still_referred_to": "Other records still refer to this one, so it can't be deleted.",
+    "unavailable": "The database is out of reach. Nothing was changed; try again after Retry-After seconds.",
+    "error": "The program failed. The request id leads to what was logged.",
+}
+
+
+def kind(request: HttpRequest, code: str) -> HttpResponse:
+    """Describe a kind of problem: what its ``type`` leads to."""
+    if code not in KINDS:
+        return not_found(request)
+    return JsonResponse({"type": request.path, "description": KINDS[code]})

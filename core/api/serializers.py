@@ -1,0 +1,144 @@
+"""The base serializers of the API, and those of core's records."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from core.models import APIKey, AuditEvent, Membership, Organization, User
+
+
+class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
+    """A reference, looked up in the request's own organization: another's record doesn't exist."""
+
+    def get_queryset(self) -> QuerySet | None:
+        """Return the records that a request may refer to."""
+        queryset = super().get_queryset()
+        request = self.context.get("request")
+        if queryset is None:
+            return None
+        if request is None or request.auth is None:
+            return queryset.none()
+        return queryset.for_organization(request.auth.organization_id)
+
+
+class RecordSerializer(serializers.ModelSerializer):
+    """What every record shows: its id and times; and ``?fields=``, which narrows the answer.
+
+    Validation of one field is the serializer's; rules between records and uniqueness are the database's, whose
+    refusal is told in the same form (see core.violations), so that no query is spent on asking first.
+    """
+
+    serializer_related_field = OrganizationRelatedField
+
+    def __init__(self, *args: Any, only: list[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if only:
+            for name in set(self.fields) - set(only):
+                del self.fields[name]
+
+    def get_validators(self) -> list[Any]:
+        """Return no validators of uniqueness: the database's constraints say it without a query."""
+        return []
+
+    def build_standard_field(self, field_name: str, model_field: Any) -> Any:
+        """Build a field without the validator of uniqueness, for the same reason."""
+        field_class, kwargs = super().build_standard_field(field_name, model_field)
+        if validators := kwargs.get("validators"):
+            kwargs["validators"] = [v for v in validators if not hasattr(v, "queryset")]
+        return field_class, kwargs
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Parse the body, and refuse fields that it doesn't take: a misspelt field is an error, not a loss."""
+        values = super().to_internal_value(data)
+        unknown = set(data) - set(self.fields)
+        if unknown:
+            raise serializers.ValidationError(
+                {name: serializers.ErrorDetail("There is no such field.", code="unknown") for name in sorted(unknown)}
+            )
+        return values
+
+
+RECORD_FIELDS = ("id", "created_at", "updated_at")
+
+
+class OrganizationSerializer(RecordSerializer):
+    """The organization that the key or session acts in."""
+
+    class Meta:
+        model = Organization
+        fields = (*RECORD_FIELDS, "name", "slug", "plan_tier", "settings", "is_active")
+        read_only_fields = ("slug", "plan_tier", "is_active")
+
+
+class UserSerializer(RecordSerializer):
+    """A member of the organization, as colleagues see one."""
+
+    class Meta:
+        model = User
+        fields = (*RECORD_FIELDS, "email", "username", "name", "email_verified", "is_active")
+        read_only_fields = fields
+
+
+class MembershipSerializer(RecordSerializer):
+    """A user's role in the organization. New members are named by the email they log in with."""
+
+    email = serializers.EmailField(source="user.email", read_only=True)
+
+    class Meta:
+        model = Membership
+        fields = (*RECORD_FIELDS, "user", "email", "role")
+        read_only_fields = ("user",)
+
+
+class NewMembershipSerializer(serializers.Serializer):
+    """Who is to become a member, and in what role."""
+
+    email = serializers.EmailField()
+    name = serializers.CharField(max_length=200, required=False, default="")
+    role = serializers.ChoiceField(choices=Membership._meta.get_field("role").choices, default="member")
+
+
+class APIKeySerializer(RecordSerializer):
+    """An API key. Its secret is shown once, in the answer that makes it."""
+
+    class Meta:
+        model = APIKey
+        fields = (*RECORD_FIELDS, "name", "prefix", "scopes", "user", "expires_at", "last_used_at", "revoked_at")
+        read_only_fields = ("prefix", "user", "last_used_at", "revoked_at")
+
+
+class IssuedAPIKeySerializer(APIKeySerializer):
+    """A key just made, with its text."""
+
+    key = serializers.CharField(read_only=True, help_text="The key itself. It can't be shown again.")
+
+    class Meta(APIKeySerializer.Meta):
+        fields = (*APIKeySerializer.Meta.fields, "key")
+        ordinary_fields = ("key",)
+
+
+class AuditEventSerializer(RecordSerializer):
+    """What happened, to what, by whom."""
+
+    class Meta:
+        model = AuditEvent
+        fields = (
+            "id",
+            "timestamp",
+            "event_type",
+            "resource_type",
+            "resource_id",
+            "user",
+            "user_email",
+            "api_key",
+            "request_id",
+            "ip_address",
+            "user_agent",
+            "details",
+            "old_value",
+            "new_value",
+            "success",
+            "error_message",
+        )
+        read_only_fields = fields

@@ -1,0 +1,11 @@
+"""Addresses of core's records under ``/api/v1/``."""
+
+from core.api import views
+from core.api.routers import RecordRouter
+
+router = RecordRouter()
+router.register("organizations", views.OrganizationViewSet)
+router.register("users", views.UserViewSet)
+router.register("memberships", views.MembershipViewSet)
+router.register("api-keys", views.APIKeyViewSet)
+router.register("audit-events", views.AuditEventViewSet)

@@ -1,0 +1,189 @@
+"""The viewsets that the API is made of: rooted in the request's organization, read through PostgreSQL."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import orjson
+from django.db import models, transaction
+from django.http import Http404
+from rest_framework import status
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import GenericViewSet
+
+from core.api.authentication import Principal
+from core.api.pagination import KeysetPagination
+from core.api.readpath import row_text
+from core.api.renderers import JSONRenderer, RenderedJSON
+from core.api.serializers import RecordSerializer
+from core.models import Role
+
+
+class RecordViewSet(GenericViewSet):
+    """Lists and details of one record of the request's organization.
+
+    A subclass states ``queryset``, ``serializer_class``, ``scope``, and, where the defaults don't fit, roles,
+    ``filterset_class`` and ``ordering_fields``. ``read_serializer_class`` is what answers are made of.
+    """
+
+    scope: ClassVar[str]
+    read_role: ClassVar[Role] = Role.VIEWER
+    write_role: ClassVar[Role] = Role.MEMBER
+    action_roles: ClassVar[Mapping[str, Role]] = {}
+    action_scopes: ClassVar[Mapping[str, str]] = {}
+    ordering: ClassVar[tuple[str, ...]] = ("-created_at",)
+    ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
+    lookup_value_converter = "uuid"
+    pagination_class = KeysetPagination
+    paginator: KeysetPagination
+
+    @property
+    def principal(self) -> Principal:
+        """Return on whose behalf the request acts."""
+        principal = self.request.auth
+        assert isinstance(principal, Principal)
+        return principal
+
+    def get_queryset(self) -> models.QuerySet:
+        """Return the rows of the request's organization, and none before it is known."""
+        assert self.queryset is not None
+        principal = getattr(self.request, "auth", None)
+        if not isinstance(principal, Principal):
+            return self.queryset.none()
+        rows = self.queryset.for_organization(principal.organization_id)  # type: ignore[attr-defined]
+        return self.for_customer(rows) if principal.role == Role.CUSTOMER else rows
+
+    def for_customer(self, rows: models.QuerySet) -> models.QuerySet:
+        """Return the rows that a customer may see: none, unless a view opens its own."""
+        return rows.none()
+
+    def get_read_serializer(self) -> RecordSerializer:
+        """Return the serializer of answers, narrowed to the fields asked for."""
+        serializer_class: type[RecordSerializer] = getattr(self, "read_serializer_class", self.serializer_class)
+        asked = self.request.query_params.get("fields")
+        only = [name for name in asked.split(",") if name] if asked else None
+        serializer = serializer_class(only=only, context=self.get_serializer_context())
+        if only and (unknown := set(only) - set(serializer.fields)):
+            raise ValidationError({"fields": f"There is no field {sorted(unknown)[0]!r}."}, "unknown")
+        return serializer
+
+    def read(self, rows: models.QuerySet, serializer: RecordSerializer, *names: str) -> list[tuple[Any, ...]]:
+        """Return each row as JSON text, followed by the values of the columns ``names``.
+
+        The text is PostgreSQL's own, but for serializers that declare ``ordinary_fields``: those render instances.
+        """
+        ordinary = set(getattr(serializer.Meta, "ordinary_fields", ())) & set(serializer.fields)  # type: ignore[attr-defined]
+        if not ordinary:
+            return list(rows.values_list(row_text(serializer), *names))
+        renderer = JSONRenderer()
+        return [
+            (renderer.render(serializer.to_representation(row)).decode(), *(getattr(row, name) for name in names))
+            for row in rows
+        ]
+
+    def get_for_update(self, pk: Any) -> Any:
+        """Return the row, locked until the transaction ends; Http404 when the request may not see it."""
+        instance = self.get_queryset().select_for_update(of=("self",)).filter(pk=pk).first()
+        if instance is None:
+            raise Http404
+        return instance
+
+    def render_one(self, pk: Any) -> RenderedJSON:
+        """Return the JSON of one row that the request may see; Http404 when there is none."""
+        rows = self.read(self.get_queryset().filter(pk=pk)[:1], self.get_read_serializer())
+        if not rows:
+            raise Http404
+        return RenderedJSON(rows[0][0].encode())
+
+    def answer(self, instance: models.Model, status_code: int = status.HTTP_200_OK) -> Response:
+        """Answer with a record just written, as it stands now."""
+        headers = {}
+        if status_code == status.HTTP_201_CREATED:
+            headers["Location"] = self.request.build_absolute_uri(f"{self.request.path}{instance.pk}/")
+        return Response(self.render_one(instance.pk), status_code, headers=headers)
+
+
+class ListMixin:
+    """``GET /<records>/``."""
+
+    def list(self: Any, request: Request) -> Response:
+        """Answer a page of records, newest first unless ordered otherwise."""
+        rows = self.filter_queryset(self.get_queryset())
+        serializer = self.get_read_serializer()
+        page, following, previous = self.paginator.page(
+            rows, request, self, lambda queryset, names: self.read(queryset, serializer, *names)
+        )
+        count = self.paginator.count(rows, request)
+        return Response(RenderedJSON(_page_text([row[0] for row in page], following, previous, count)))
+
+
+class RetrieveMixin:
+    """``GET /<records>/<id>/``."""
+
+    def retrieve(self: Any, request: Request, pk: Any) -> Response:
+        """Answer one record."""
+        return Response(self.render_one(pk))
+
+
+class CreateMixin:
+    """``POST /<records>/``."""
+
+    def create(self: Any, request: Request) -> Response:
+        """Make a record, and answer it as it stands."""
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with transaction.atomic():
+            instance = self.perform_create(serializer)
+        return self.answer(instance, status.HTTP_201_CREATED)
+
+    def perform_create(self: Any, serializer: RecordSerializer) -> models.Model:
+        """Write the record; a view with a service calls it here."""
+        return serializer.save(organization_id=self.principal.organization_id)
+
+
+class UpdateMixin:
+    """``PATCH /<records>/<id>/``."""
+
+    def partial_update(self: Any, request: Request, pk: Any) -> Response:
+        """Change the fields that are given, and answer the record as it stands."""
+        with transaction.atomic():
+            instance = self.get_for_update(pk)
+            serializer = self.get_serializer(instance, data=request.data, partial=True)
+            serializer.is_valid(raise_exception=True)
+            instance = self.perform_update(serializer)
+        return self.answer(instance)
+
+    def perform_update(self: Any, serializer: RecordSerializer) -> models.Model:
+        """Write the change; a view with a service calls it here."""
+        return serializer.save()
+
+
+class DestroyMixin:
+    """``DELETE /<records>/<id>/``."""
+
+    def destroy(self: Any, request: Request, pk: Any) -> Response:
+        """Delete the record, and answer nothing."""
+        with transaction.atomic():
+            self.perform_destroy(self.get_for_update(pk))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def perform_destroy(self: Any, instance: models.Model) -> None:
+        """Delete the row; a view with a service calls it here."""
+        instance.delete()
+
+
+class ReadOnlyViewSet(ListMixin, RetrieveMixin, RecordViewSet):
+    """A record that clients read and something else writes."""
+
+
+class FullViewSet(CreateMixin, UpdateMixin, DestroyMixin, ListMixin, RetrieveMixin, RecordViewSet):
+    """A record that clients make, read, change and delete."""
+
+
+def _page_text(rows: list[str], following: str | None, previous: str | None, count: int | None) -> bytes:
+    """Return the page around rows that are JSON already."""
+    head: dict[str, Any] = {"next": following, "previous": previous}
+    if count is not None:
+        head["count"] = count
+    return orjson.dumps(head)[:-1] + b',"results":[' + ",".join(rows).encode() + b"]}"

@@ -1,0 +1,19 @@
+"""The core app."""
+
+from django.apps import AppConfig, apps
+
+
+class CoreConfig(AppConfig):
+    """Identity, tenancy, audit, and the kits of models, API and admin."""
+
+    name = "core"
+    verbose_name = "People and history"
+
+    def ready(self) -> None:
+        """Attach to every record the triggers that its base classes promise."""
+        from core.models.base import Record
+
+        for model in apps.get_models():
+            if issubclass(model, Record):
+                for trigger in model.inherited_triggers():
+                    trigger.register(model)

@@ -1,0 +1,81 @@
+"""Constraints that Django has no class for."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import DEFAULT_DB_ALIAS, models
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+
+
+class SameOrganization(models.BaseConstraint):
+    """A composite foreign key: the row that ``field`` refers to belongs to this row's own organization.
+
+    It takes the place of the plain foreign key, so declare the field with ``db_constraint=False``; the model
+    it refers to has the unique constraint of ``OrganizationRecord`` over (organization, id). Checked at the end
+    of the transaction, like Django's own foreign keys, so that fixtures may come in any order.
+    """
+
+    def __init__(self, field: str, *, name: str, violation_error_message: str | None = None) -> None:
+        self.field = field
+        super().__init__(
+            name=name,
+            violation_error_code="does_not_exist",
+            violation_error_message=violation_error_message
+            or f"“{field}” refers to a record that doesn't exist in this organization.",
+        )
+
+    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        """Return the constraint's clause."""
+        quote = schema_editor.quote_name
+        field = model._meta.get_field(self.field)
+        target = field.related_model._meta  # type: ignore[union-attr]
+        return (
+            f"CONSTRAINT {quote(self.name)} FOREIGN KEY ({quote('organization_id')}, {quote(field.column)}) "
+            f"REFERENCES {quote(target.db_table)} ({quote('organization_id')}, {quote(target.pk.column)}) "
+            "DEFERRABLE INITIALLY DEFERRED"
+        )
+
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        """Return the statement that adds the constraint."""
+        table = schema_editor.quote_name(model._meta.db_table)
+        return f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}"
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        """Return the statement that drops the constraint."""
+        quote = schema_editor.quote_name
+        return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}"
+
+    def validate(
+        self,
+        model: type[models.Model],
+        instance: models.Model,
+        exclude: Any = None,
+        using: str = DEFAULT_DB_ALIAS,
+    ) -> None:
+        """Raise ValidationError when the instance refers to another organization's record."""
+        if exclude and self.field in exclude:
+            return
+        field = model._meta.get_field(self.field)
+        value = getattr(instance, field.attname)
+        if value is None:
+            return
+        organization_id = instance.organization_id  # type: ignore[attr-defined]
+        target = field.related_model._base_manager.using(using)  # type: ignore[union-attr]
+        if not target.filter(pk=value, organization_id=organization_id).exists():
+            raise ValidationError(
+                {self.field: ValidationError(self.get_violation_error_message(), code=self.violation_error_code)}
+            )
+
+    def deconstruct(self) -> Any:
+        """Return how migrations write this constraint."""
+        path, args, kwargs = super().deconstruct()
+        kwargs.pop("violation_error_code", None)
+        return path, args, kwargs | {"field": self.field}
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SameOrganization):
+            return (self.name, self.field) == (other.name, other.field)
+        return NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.field))

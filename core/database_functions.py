@@ -1,0 +1,197 @@
+"""The PL/pgSQL functions that records share: identifiers, timestamps, transitions, audit.
+
+core's first migration makes them, in the same migration as the user model, which others depend on. A change
+to one of them is a new migration with ``CREATE OR REPLACE FUNCTION``; this page then keeps the first version.
+"""
+
+from django.db import migrations
+
+UUID7 = """
+DO $make$
+BEGIN
+    IF current_setting('server_version_num')::int >= 180000 THEN
+        CREATE FUNCTION muster_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
+        AS 'SELECT uuidv7()';
+    ELSE
+        -- RFC 9562, section 5.7: 48 bits of Unix milliseconds, version, 12 random bits, variant, 62 random bits.
+        CREATE FUNCTION muster_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE
+        AS $body$
+            SELECT encode(
+                set_bit(set_bit(
+                    overlay(
+                        uuid_send(gen_random_uuid())
+                        PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                        FROM 1 FOR 6
+                    ), 52, 1), 53, 1),
+                'hex')::uuid
+        $body$;
+    END IF;
+END
+$make$;
+COMMENT ON FUNCTION muster_uuid7() IS 'A time-ordered UUID (version 7, RFC 9562).';
+"""
+
+TOUCH = """
+CREATE FUNCTION muster_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NEW IS DISTINCT FROM OLD THEN
+        NEW.updated_at := clock_timestamp();
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION muster_touch() IS 'Keeps updated_at true for every writer.';
+"""
+
+IMMUTABLE = """
+CREATE FUNCTION muster_immutable() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    old_row jsonb := to_jsonb(OLD);
+    new_row jsonb := to_jsonb(NEW);
+    col text;
+BEGIN
+    FOREACH col IN ARRAY TG_ARGV LOOP
+        IF old_row -> col IS DISTINCT FROM new_row -> col THEN
+            RAISE EXCEPTION '"%" of % never changes', col, TG_TABLE_NAME
+                USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = col,
+                      CONSTRAINT = TG_TABLE_NAME || '_' || col || '_immutable';
+        END IF;
+    END LOOP;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION muster_immutable() IS 'Refuses to change the columns named as arguments.';
+"""
+
+APPEND_ONLY = """
+CREATE FUNCTION muster_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    RAISE EXCEPTION '% is append-only: % is refused', TG_TABLE_NAME, TG_OP
+        USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, CONSTRAINT = TG_TABLE_NAME || '_append_only';
+END
+$body$;
+COMMENT ON FUNCTION muster_append_only() IS 'Refuses whatever it is attached to.';
+"""
+
+TRANSITION = """
+CREATE FUNCTION muster_transition() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    old_status text := to_jsonb(OLD) ->> TG_ARGV[0];
+    new_status text := to_jsonb(NEW) ->> TG_ARGV[0];
+BEGIN
+    IF old_status IS DISTINCT FROM new_status
+       AND NOT concat(old_status, '>', new_status) = ANY (TG_ARGV[1:]) THEN
+        RAISE EXCEPTION '"%" of % can''t move from "%" to "%"', TG_ARGV[0], TG_TABLE_NAME, old_status, new_status
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = TG_ARGV[0],
+                  CONSTRAINT = TG_TABLE_NAME || '_' || TG_ARGV[0] || '_transitions';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION muster_transition() IS
+    'Lets the column of the first argument move only along the others, each "old>new".';
+"""
+
+LAST_OWNER = """
+CREATE FUNCTION muster_last_owner() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF OLD.role <> 'owner' OR (TG_OP = 'UPDATE' AND NEW.role = 'owner') THEN
+        RETURN NULL;
+    END IF;
+    -- Two owners who leave at once take turns here, so that the second sees the first one gone.
+    PERFORM 1 FROM core_organization WHERE id = OLD.organization_id FOR NO KEY UPDATE;
+    IF NOT EXISTS (SELECT FROM core_membership WHERE organization_id = OLD.organization_id AND role = 'owner') THEN
+        RAISE EXCEPTION 'organization % would lose its last owner', OLD.organization_id
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'role',
+                  CONSTRAINT = 'core_membership_last_owner';
+    END IF;
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION muster_last_owner() IS 'Keeps one owner in every organization that has had one.';
+"""
+
+AUDIT = """
+CREATE FUNCTION muster_audit() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    options jsonb := TG_ARGV[1]::jsonb;
+    context jsonb := nullif(current_setting('muster.context', true), '')::jsonb;
+    old_row jsonb := to_jsonb(OLD);
+    new_row jsonb := to_jsonb(NEW);
+    this_row jsonb := coalesce(to_jsonb(NEW), to_jsonb(OLD));
+    verb text := 'update';
+    secret text;
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        verb := 'create';
+    ELSIF TG_OP = 'DELETE' THEN
+        verb := 'delete';
+    ELSE
+        IF options ? 'status' THEN
+            verb := coalesce(options -> 'verbs' ->> concat(
+                old_row ->> (options ->> 'status'), '>', new_row ->> (options ->> 'status')), verb);
+        END IF;
+        IF old_row -> 'deleted_at' IS DISTINCT FROM new_row -> 'deleted_at' THEN
+            verb := CASE WHEN new_row ->> 'deleted_at' IS NULL THEN 'restore' ELSE 'delete' END;
+        END IF;
+        SELECT jsonb_object_agg(each.key, each.value), jsonb_object_agg(each.key, new_row -> each.key)
+          INTO old_row, new_row
+          FROM jsonb_each(old_row) AS each
+         WHERE each.value IS DISTINCT FROM new_row -> each.key AND NOT options -> 'ignore' ? each.key;
+        IF old_row IS NULL THEN
+            RETURN NULL;
+        END IF;
+    END IF;
+
+    FOR secret IN SELECT jsonb_array_elements_text(options -> 'redact') LOOP
+        IF old_row ? secret THEN
+            old_row := jsonb_set(old_row, ARRAY[secret], '"[redacted]"');
+        END IF;
+        IF new_row ? secret THEN
+            new_row := jsonb_set(new_row, ARRAY[secret], '"[redacted]"');
+        END IF;
+    END LOOP;
+
+    INSERT INTO core_auditevent (
+        id, timestamp, event_type, resource_type, resource_id, organization_id, user_id, user_email, api_key_id,
+        request_id, ip_address, user_agent, details, old_value, new_value, success, error_message
+    ) VALUES (
+        muster_uuid7(),
+        clock_timestamp(),
+        TG_ARGV[0] || '.' || verb,
+        TG_ARGV[0],
+        (this_row ->> 'id')::uuid,
+        (this_row ->> (options ->> 'organization'))::uuid,
+        (context ->> 'user')::uuid,
+        coalesce(context ->> 'email', ''),
+        (context ->> 'api_key')::uuid,
+        coalesce(context ->> 'request_id', ''),
+        (context ->> 'ip_address')::inet,
+        coalesce(context ->> 'user_agent', ''),
+        coalesce(context -> 'details', jsonb_build_object(
+            'source', coalesce(nullif(current_setting('application_name'), ''), 'database'),
+            'database_role', session_user)),
+        old_row, new_row, true, ''
+    );
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION muster_audit() IS
+    'Writes an audit event for the row. Arguments: the resource, and options as JSON (see core.triggers.Audit).';
+"""
+
+
+def make(name: str, sql: str) -> migrations.RunSQL:
+    """Return the operation that makes a function, and drops it in reverse."""
+    return migrations.RunSQL(sql, f"DROP FUNCTION {name}()")
+
+
+OPERATIONS = [
+    make("muster_uuid7", UUID7),
+    make("muster_touch", TOUCH),
+    make("muster_immutable", IMMUTABLE),
+    make("muster_append_only", APPEND_ONLY),
+    make("muster_transition", TRANSITION),
+    make("muster_last_owner", LAST_OWNER),
+    make("muster_audit", AUDIT),
+]

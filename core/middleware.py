@@ -1,0 +1,52 @@
+"""What every request gets: an identifier, and a context for the audit log."""
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.http import HttpRequest, HttpResponse
+
+from core import audit
+from core.ids import uuid7
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
+
+
+def client_address(request: HttpRequest) -> str | None:
+    """Return the client's address, as seen by the outermost proxy that is trusted (``TRUSTED_PROXY_COUNT``)."""
+    hops = [*request.META.get("HTTP_X_FORWARDED_FOR", "").split(","), request.META.get("REMOTE_ADDR", "")]
+    hops = [hop.strip() for hop in hops if hop.strip()]
+    candidate = hops[-1 - settings.TRUSTED_PROXY_COUNT :][:1]
+    with suppress(ValueError):
+        return str(ip_address(candidate[0])) if candidate else None
+    return None
+
+
+class RequestContextMiddleware:
+    """Names the request (``X-Request-ID``, taken from the client where it is well-formed) and opens its audit context.
+
+    Stands after AuthenticationMiddleware. The API's authentication amends the context later.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Serve the request inside its context."""
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else str(uuid7())
+        request.request_id = request_id  # type: ignore[attr-defined]
+        with audit.context(
+            source=request.path_info.strip("/").partition("/")[0] or "web",
+            request_id=request_id,
+            ip_address=client_address(request),
+            user_agent=request.headers.get("User-Agent", "").replace("\0", "")[: audit.USER_AGENT_LENGTH],
+        ):
+            if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
+                audit.amend(user=request.user.pk, email=getattr(request.user, "email", ""))
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response

@@ -1,0 +1,30 @@
+"""core's records."""
+
+from core.models.api_keys import APIKey, Scope
+from core.models.audit import AuditEvent
+from core.models.base import (
+    Audited,
+    OrganizationRecord,
+    Record,
+    RecordQuerySet,
+    SoftDeletion,
+    SoftDeletionQuerySet,
+)
+from core.models.identity import Membership, Organization, PlanTier, Role, User
+
+__all__ = [
+    "APIKey",
+    "AuditEvent",
+    "Audited",
+    "Membership",
+    "Organization",
+    "OrganizationRecord",
+    "PlanTier",
+    "Record",
+    "RecordQuerySet",
+    "Role",
+    "Scope",
+    "SoftDeletion",
+    "SoftDeletionQuerySet",
+    "User",
+]

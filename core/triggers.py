@@ -1,0 +1,149 @@
+"""Rules that the database keeps by trigger, declared on models.
+
+Each class here attaches one shared PL/pgSQL function (made by core's first migration) to a table. That
+differs from django-pgtrigger's own triggers, which carry a function each and obey its ``pgtrigger.ignore``
+setting: a rule that any session can switch off with ``set_config`` would not be a rule.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pgtrigger
+from django.db.models import Model
+from pgtrigger import compiler
+
+
+class SharedTriggerSql(compiler.UpsertTriggerSql):
+    """The SQL of a trigger that executes a shared function. Migrations refer to it: keep it compatible."""
+
+    def get_template(self) -> str:
+        """Return the installation template; django-pgtrigger fills and hashes it."""
+        return """
+            DROP TRIGGER IF EXISTS {pgid} ON {table};
+            CREATE {constraint} TRIGGER {pgid}
+                {when} {operation} ON {table}
+                {timing}
+                FOR EACH {level} {condition}
+                EXECUTE FUNCTION {execute};
+            COMMENT ON TRIGGER {pgid} ON {table} IS '{hash}';
+        """
+
+
+def quote_literal(text: str) -> str:
+    """Return ``text`` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+class SharedTrigger(pgtrigger.Trigger):
+    """A trigger that executes ``function`` with ``arguments``, all of them text as ``TG_ARGV`` wants."""
+
+    function: str
+    arguments: Sequence[str] = ()
+    when = pgtrigger.Before
+    func = "RETURN NULL;"
+
+    def render_execute(self, model: type[Model]) -> str:
+        """Return the call of the shared function."""
+        return f"{self.function}({', '.join(map(quote_literal, self.arguments))})"
+
+    def compile(self, model: type[Model]) -> compiler.Trigger:
+        """Return the trigger as migrations store it."""
+        sql = SharedTriggerSql(
+            pgid=self.get_pgid(model),
+            func="",
+            table=model._meta.db_table,
+            constraint="CONSTRAINT" if self.timing else "",
+            when=self.when,
+            operation=self.operation,
+            timing=f"DEFERRABLE INITIALLY {self.timing}" if self.timing else "",
+            level=self.level,
+            condition=self.render_condition(model),
+            execute=self.render_execute(model),
+        )
+        return compiler.Trigger(name=self.name, sql=sql)
+
+
+class Touch(SharedTrigger):
+    """Sets ``updated_at`` to the database's clock whenever a row really changes, whoever writes."""
+
+    name = "touch"
+    operation = pgtrigger.Update
+    function = "muster_touch"
+
+
+class Immutable(SharedTrigger):
+    """Refuses to change the named columns once a row stands."""
+
+    operation = pgtrigger.Update
+    function = "muster_immutable"
+
+    def __init__(self, *columns: str, name: str = "immutable") -> None:
+        self.arguments = columns
+        super().__init__(name=name)
+
+
+class AppendOnly(SharedTrigger):
+    """Refuses UPDATE and DELETE of any row."""
+
+    name = "append_only"
+    operation = pgtrigger.Update | pgtrigger.Delete
+    function = "muster_append_only"
+
+
+class NoTruncate(SharedTrigger):
+    """Refuses TRUNCATE of the table."""
+
+    name = "no_truncate"
+    level = pgtrigger.Statement
+    operation = pgtrigger.Truncate
+    function = "muster_append_only"
+
+
+class Transitions(SharedTrigger):
+    """Lets ``column`` change only along the drawn ``moves``, pairs of old and new value.
+
+    A move that isn't drawn fails with SQLSTATE 23514 (check_violation), naming table, column and both values.
+    """
+
+    operation = pgtrigger.Update
+    function = "muster_transition"
+
+    def __init__(self, column: str, moves: Iterable[tuple[str, str]]) -> None:
+        self.arguments = (column, *(f"{old}>{new}" for old, new in moves))
+        super().__init__(name=f"{column}_transitions")
+
+
+class Audit(SharedTrigger):
+    """Writes one AuditEvent for each row that is inserted, changed or deleted, in the same transaction.
+
+    Arguments: ``resource`` is the first half of the event type; ``organization`` the column that holds the
+    organization's id (none: the event belongs to no organization); ``redact`` the columns whose values are
+    secret; ``ignore`` those whose change alone is no event; ``status`` and ``verbs`` name the events of
+    status moves (``{"pending>paid": "pay"}`` gives ``order.pay``).
+    """
+
+    name = "audit"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete
+    function = "muster_audit"
+
+    def __init__(
+        self,
+        resource: str,
+        *,
+        organization: str | None = "organization_id",
+        redact: Iterable[str] = (),
+        ignore: Iterable[str] = (),
+        status: str | None = None,
+        verbs: Mapping[str, str] | None = None,
+    ) -> None:
+        options: dict[str, Any] = {
+            "organization": organization,
+            "redact": sorted(redact),
+            "ignore": sorted({"updated_at", *ignore}),
+        }
+        if status:
+            options |= {"status": status, "verbs": dict(verbs or {})}
+        self.arguments = (resource, json.dumps(options, sort_keys=True))
+        super().__init__()
