@@ -1,0 +1,276 @@
+"""The table of Muster's environment variables: the one place that names, reads and checks them.
+
+`config.settings` reads its values from here, and `.env.example` and the documentation's table are
+rendered from here, so that neither can tell of a variable that isn't there. To add one, declare it below
+with the others of its kind; to show the documents anew:
+
+    python -m config.env example > .env.example
+    python -m config.env markdown
+"""
+
+import sys
+from pathlib import Path
+
+import environ
+
+from config.variables import Variable, flag, folder, hidden, masked_url, matching, one_of, whole_number, words
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+"""The project's root: the folder of manage.py."""
+
+
+def read_dotenv(path: Path = BASE_DIR / ".env") -> None:
+    """Add the variables of the file at `path`, if there is one, to the environment, which wins."""
+    if path.is_file():
+        environ.Env.read_env(path, overwrite=False)
+
+
+_SWITCH = "1 or 0"
+
+DEBUG = Variable(
+    "DEBUG",
+    flag,
+    None,
+    _SWITCH,
+    "Development mode: error pages with source code, no demand for HTTPS. Never on a reachable machine.",
+    shown_default="0; 1 when nothing is configured (no database, no EMBEDDED_POSTGRES)",
+    example="0",
+)
+SECRET_KEY = Variable(
+    "SECRET_KEY",
+    matching(r".{32,}"),
+    "",
+    "a secret random text of at least 32 characters"
+    " (make one: python -c 'import secrets; print(secrets.token_urlsafe(50))')",
+    "Signs sessions and tokens. Needed, except with the embedded database, where one is made and kept in DATA_DIR.",
+    shown_default="none",
+    show=hidden,
+)
+ALLOWED_HOSTS = Variable(
+    "ALLOWED_HOSTS",
+    words(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]"),
+    None,
+    "host names without scheme, port or path, separated by commas (example.org,.example.net)",
+    "The host names under which Muster is reached. A leading dot means all subdomains too.",
+    shown_default="none; this machine's own names with DEBUG or the embedded database",
+    example="muster.example.org",
+)
+CSRF_TRUSTED_ORIGINS = Variable(
+    "CSRF_TRUSTED_ORIGINS",
+    words(r"https?://[^/\s*]*(\*\.)?[^/\s*]+"),
+    [],
+    "origins with scheme and no path, separated by commas (https://example.org)",
+    "Other origins whose forms may post here, for a proxy that changes the host name.",
+    example="https://muster.example.org",
+)
+SECURE_SSL_REDIRECT = Variable(
+    "SECURE_SSL_REDIRECT",
+    flag,
+    None,
+    _SWITCH,
+    "Serve over HTTPS only: redirect plain HTTP (health and metrics excepted) and keep cookies to HTTPS.",
+    shown_default="1; 0 with DEBUG or the embedded database",
+    example="1",
+)
+SECURE_HSTS_SECONDS = Variable(
+    "SECURE_HSTS_SECONDS",
+    whole_number(0, 100_000_000),
+    31_536_000,
+    "a whole number of seconds from 0 to 100000000",
+    "How long, in seconds, browsers shall insist on HTTPS. Counts only where SECURE_SSL_REDIRECT does.",
+)
+TRUSTED_PROXY_COUNT = Variable(
+    "TRUSTED_PROXY_COUNT",
+    whole_number(0, 10),
+    0,
+    "a whole number from 0 to 10",
+    "How many proxies of yours stand in front. Their X-Forwarded-For and X-Forwarded-Proto are believed, no more.",
+)
+LOG_LEVEL = Variable(
+    "LOG_LEVEL",
+    one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    "INFO",
+    "one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
+    "The least important messages that are logged, to standard error.",
+)
+DATA_DIR = Variable(
+    "DATA_DIR",
+    folder(BASE_DIR),
+    BASE_DIR / ".data",
+    "the path of a folder",
+    "The folder of uploaded files, the embedded database and the generated secret key."
+    " A relative path starts at the project's root.",
+    shown_default=".data",
+)
+
+DATABASE_URL = Variable(
+    "DATABASE_URL",
+    matching(r"postgres(ql)?://.+"),
+    "",
+    "postgresql://USER:PASSWORD@HOST:5432/NAME (special characters in the password percent-encoded)",
+    "The PostgreSQL database in one line; libpq's parameters may follow a question mark.",
+    shown_default="none: the embedded database",
+    example="postgresql://muster:password@localhost:5432/muster",
+    show=masked_url,
+)
+DB_HOST = Variable(
+    "DB_HOST",
+    matching(r"\S+"),
+    "",
+    "a host name, an address, or the folder of a Unix socket",
+    "Instead of DATABASE_URL: the database's host.",
+    shown_default="none: the embedded database",
+    example="localhost",
+)
+DB_PORT = Variable(
+    "DB_PORT", whole_number(1, 65535), 5432, "a port number from 1 to 65535", "The database's port."
+)
+DB_USER = Variable("DB_USER", matching(r".{1,63}"), "muster", "a role's name", "The database's role.")
+DB_PASSWORD = Variable(
+    "DB_PASSWORD",
+    matching(r".+"),
+    "",
+    "the role's password",
+    "The role's password. Empty: libpq looks into ~/.pgpass.",
+    shown_default="none",
+    show=hidden,
+)
+DB_NAME = Variable(
+    "DB_NAME",
+    matching(r".{1,57}"),
+    "muster",
+    "a database's name of at most 57 characters",  # test databases are prefixed by "test_"
+    "The database's name.",
+)
+DB_SSL_MODE = Variable(
+    "DB_SSL_MODE",
+    one_of("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "prefer",
+    "one of disable, allow, prefer, require, verify-ca, verify-full",
+    "Whether the connection to the database is encrypted and its server's certificate checked.",
+)
+DB_POOL_SIZE = Variable(
+    "DB_POOL_SIZE",
+    whole_number(1, 1000),
+    4,
+    "a whole number from 1 to 1000",
+    "Connections that each process keeps open. The threads of a web process are a good measure.",
+)
+DB_MAX_OVERFLOW = Variable(
+    "DB_MAX_OVERFLOW",
+    whole_number(0, 1000),
+    8,
+    "a whole number from 0 to 1000",
+    "Connections a process may open beyond DB_POOL_SIZE when busy; the pool's maximum is their sum.",
+)
+DB_POOL_TIMEOUT = Variable(
+    "DB_POOL_TIMEOUT",
+    whole_number(1, 600),
+    10,
+    "a whole number of seconds from 1 to 600",
+    "How long, in seconds, a request waits for a free connection.",
+)
+DB_CONNECT_TIMEOUT = Variable(
+    "DB_CONNECT_TIMEOUT",
+    whole_number(1, 600),
+    5,
+    "a whole number of seconds from 1 to 600",
+    "How long, in seconds, opening a connection may take.",
+)
+DB_STATEMENT_TIMEOUT = Variable(
+    "DB_STATEMENT_TIMEOUT",
+    whole_number(0, 86_400_000),
+    30_000,
+    "a whole number of milliseconds from 0 (none) to 86400000",
+    "How long, in milliseconds, one SQL statement may run; 0: no limit. Migrating, seeding, loading and dumping have none.",
+)
+DB_ECHO = Variable(
+    "DB_ECHO",
+    flag,
+    False,
+    _SWITCH,
+    "Log every SQL statement with its duration, but not its values, which may be secret.",
+)
+EMBEDDED_POSTGRES = Variable(
+    "EMBEDDED_POSTGRES",
+    flag,
+    None,
+    _SWITCH,
+    "1: use the embedded PostgreSQL even with DEBUG off. 0: never use it.",
+    shown_default="the embedded PostgreSQL serves DEBUG mode when no database is configured",
+    example="1",
+)
+
+GROUPS: dict[str, tuple[Variable, ...]] = {
+    "The application": (
+        DEBUG,
+        SECRET_KEY,
+        ALLOWED_HOSTS,
+        CSRF_TRUSTED_ORIGINS,
+        SECURE_SSL_REDIRECT,
+        SECURE_HSTS_SECONDS,
+        TRUSTED_PROXY_COUNT,
+        LOG_LEVEL,
+        DATA_DIR,
+    ),
+    "The database": (
+        DATABASE_URL,
+        DB_HOST,
+        DB_PORT,
+        DB_USER,
+        DB_PASSWORD,
+        DB_NAME,
+        DB_SSL_MODE,
+        EMBEDDED_POSTGRES,
+    ),
+    "Connections and statements": (
+        DB_POOL_SIZE,
+        DB_MAX_OVERFLOW,
+        DB_POOL_TIMEOUT,
+        DB_CONNECT_TIMEOUT,
+        DB_STATEMENT_TIMEOUT,
+        DB_ECHO,
+    ),
+}
+"""Every variable, by heading, in the order in which documents show them."""
+
+
+def as_example() -> str:
+    """The text of `.env.example`: every variable commented out, with its help and its default."""
+    lines = [
+        "# Muster's settings. Copy to .env and uncomment what you change; the environment wins over .env.",
+        "# Made by: python -m config.env example > .env.example",
+    ]
+    for heading, variables in GROUPS.items():
+        lines += ["", f"# --- {heading} ---"]
+        for variable in variables:
+            lines += ["", f"# {variable.help}", f"# Wants {variable.wants}."]
+            if variable.shown_default is not None:
+                lines.append(f"# Default: {variable.shown_default}.")
+            lines.append(f"#{variable.name}={variable.example or _plain_default(variable)}")
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown() -> str:
+    """The documentation's tables of variables, one a heading."""
+    lines: list[str] = []
+    for heading, variables in GROUPS.items():
+        lines += [f"### {heading}", "", "| variable | what for | wants | default |", "|---|---|---|---|"]
+        for variable in variables:
+            default = variable.shown_default or (f"`{text}`" if (text := variable.default_text()) else "none")
+            lines.append(f"| `{variable.name}` | {variable.help} | {variable.wants} | {default} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _plain_default(variable: Variable) -> str:
+    """Its default as a value to write behind `NAME=`; empty where the default is told in words."""
+    return "" if variable.show is hidden else variable.default_text()
+
+
+if __name__ == "__main__":
+    renderers = {"example": as_example, "markdown": as_markdown}
+    wanted = sys.argv[1] if len(sys.argv) == 2 else ""
+    if wanted not in renderers:
+        sys.exit(f"usage: python -m config.env {'|'.join(renderers)}")
+    sys.stdout.write(renderers[wanted]())

@@ -1,0 +1,58 @@
+"""Django's PostgreSQL backend, with the statement log of DB_ECHO and a failure told at once."""
+
+import atexit
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db.backends.postgresql import base
+
+_statements = logging.getLogger("muster.sql")
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """A connection to PostgreSQL; beyond Django's, it heeds `ECHO` (log each statement) in its settings."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.settings_dict.get("ECHO"):
+            self.execute_wrappers.append(log_statement)
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """Lend a connection of the pool; before the pool opens, see that the database is there.
+
+        A pool retries a failing connection in the background until its timeout, and then tells only that
+        it has none. One attempt before it opens fails at once and says why.
+        """
+        if self.pool and self.pool.closed:
+            self.prepare_database(conn_params)
+            atexit.register(close_pool, self.alias)
+        return super().get_new_connection(conn_params)
+
+    def prepare_database(self, conn_params: dict[str, Any]) -> None:
+        """Connect once, and away.
+
+        Raises:
+            psycopg.OperationalError: the database can't be reached, and why.
+        """
+        self.Database.connect(**conn_params).close()
+
+
+def close_pool(alias: str) -> None:
+    """Close the pool of the database `alias`, if it is open: its threads shall not outlive the program."""
+    pool = DatabaseWrapper._connection_pools.pop(alias, None)
+    if pool is not None:
+        pool.close()
+
+
+def log_statement(
+    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Run a statement and log it with its duration in milliseconds, but not its values: they may be secret."""
+    begin = time.perf_counter()
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        milliseconds = (time.perf_counter() - begin) * 1000
+        _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, sql)

@@ -1,0 +1,195 @@
+"""Muster's settings: one file, driven by the environment.
+
+Each variable is declared in `config.env`, with what it wants; this file says what Django makes of it.
+"""
+
+from typing import Any
+
+from csp.constants import NONE, SELF
+
+from config import database, env
+from config.secret_key import kept_secret_key
+
+env.read_dotenv()
+
+BASE_DIR = env.BASE_DIR
+DATA_DIR = env.DATA_DIR.get()
+
+# --- Where this runs -------------------------------------------------------------------------------
+
+# With no database configured, a machine is a developer's own: PostgreSQL is embedded, DEBUG is on.
+# Configuring one, or EMBEDDED_POSTGRES=1, is to choose, and then the defaults are those of production.
+EMBEDDED = not database.is_configured()
+_debug = env.DEBUG.get()
+DEBUG: bool = (EMBEDDED and not env.EMBEDDED_POSTGRES.is_set()) if _debug is None else _debug
+_local = DEBUG or EMBEDDED
+
+# --- The database ----------------------------------------------------------------------------------
+
+if EMBEDDED:
+    database.refuse_embedded_in_production(debug=DEBUG)
+    DATABASES = {"default": database.connect_to_embedded(DATA_DIR)}
+else:
+    DATABASES = {"default": database.connect_to_configured()}
+
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- The application -------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",  # runserver serves static files as production does
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "pgtrigger",
+    "csp",
+    "core",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # Here: "core.middleware.RequestContextMiddleware", behind what knows the user.
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+ASGI_APPLICATION = "config.asgi.application"
+
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+USE_I18N = True
+
+# --- Who comes in ----------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "core.User"
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # reads hashes that were brought from elsewhere
+]
+_VALIDATORS = "django.contrib.auth.password_validation"
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": f"{_VALIDATORS}.UserAttributeSimilarityValidator"},
+    {"NAME": f"{_VALIDATORS}.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": f"{_VALIDATORS}.CommonPasswordValidator"},
+    {"NAME": f"{_VALIDATORS}.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+# --- Security --------------------------------------------------------------------------------------
+
+SECRET_KEY = env.SECRET_KEY.get()
+if not SECRET_KEY:
+    if not EMBEDDED:
+        raise env.SECRET_KEY.refusal()
+    SECRET_KEY = kept_secret_key(DATA_DIR)
+
+_hosts = env.ALLOWED_HOSTS.get()
+ALLOWED_HOSTS: list[str] = (
+    _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
+)
+CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS.get()
+TRUSTED_PROXY_COUNT = env.TRUSTED_PROXY_COUNT.get()
+# Without a proxy of ours in front, the header is the client's own word.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXY_COUNT else None
+
+_redirect = env.SECURE_SSL_REDIRECT.get()
+SECURE_SSL_REDIRECT: bool = not _local if _redirect is None else _redirect
+# Probes and scrapers come by plain HTTP from inside.
+SECURE_REDIRECT_EXEMPT = [r"^health(/|$)", r"^api/agents/health", r"^metrics$"]
+SECURE_HSTS_SECONDS = env.SECURE_HSTS_SECONDS.get() if SECURE_SSL_REDIRECT else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+SECURE_HSTS_PRELOAD = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
+X_FRAME_OPTIONS = "DENY"
+
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# --- Files -----------------------------------------------------------------------------------------
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+MEDIA_ROOT = DATA_DIR / "media"
+MEDIA_URL = "media/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        # Names with a content hash, for which `collectstatic` must have run; locally files serve as they are.
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if _local
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = _local
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- The API ---------------------------------------------------------------------------------------
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS: dict[str, Any] = {
+    "TITLE": "Muster",
+    "OAS_VERSION": "3.1.0",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Logs ------------------------------------------------------------------------------------------
+
+LOG_LEVEL = env.LOG_LEVEL.get()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # Django gives it handlers of its own, by which each line would come twice.
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
+        "django.db.backends": {"level": "INFO"},
+        "muster.sql": {"level": "INFO"},
+    },
+}

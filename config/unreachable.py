@@ -1,0 +1,29 @@
+"""A database that can't be reached, told in one line."""
+
+from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, OperationalError
+
+from config.embedded_postgres.server import EmbeddedPostgresError
+
+
+def explanation(error: OperationalError) -> str | None:
+    """One line on what couldn't be reached, why, and what to check.
+
+    Args:
+        error: what a command failed with.
+
+    Returns:
+        None where the database was reached, and the error came from it.
+    """
+    cause = error.__cause__
+    if isinstance(cause, EmbeddedPostgresError):
+        return str(cause)
+    if getattr(cause, "sqlstate", None) is not None:  # the server's own word: it was reached
+        return None
+    database = settings.DATABASES[DEFAULT_DB_ALIAS]
+    place = f"{database['HOST']}:{database['PORT']}/{database['NAME']} as {database['USER']}"
+    reason = " ".join(str(error).split())
+    return (
+        f"The database {place} can't be reached: {reason}. See that it runs and takes connections from here,"
+        " and that DATABASE_URL, or DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME, are right."
+    )
