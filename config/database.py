@@ -84,7 +84,15 @@ def connect_to_configured() -> dict[str, Any]:
 
 
 def connect_to_embedded(data_dir: Path) -> dict[str, Any]:
-    """The entry of `DATABASES` for the embedded PostgreSQL, which keeps its data under `data_dir`."""
+    """The entry of `DATABASES` for the embedded PostgreSQL, which keeps its data under `data_dir`.
+
+    Raises:
+        ConfigurationError: there is none for this system.
+    """
+    if sys.platform == "win32":
+        raise env.DATABASE_URL.refusal(
+            f"{env.DATABASE_URL.wants}: the embedded database needs Linux or macOS"
+        )
     return {
         "ENGINE": "config.embedded_postgres",
         "NAME": env.DB_NAME.default,

@@ -42,7 +42,7 @@ SECRET_KEY = Variable(
     "",
     "a secret random text of at least 32 characters"
     " (make one: python -c 'import secrets; print(secrets.token_urlsafe(50))')",
-    "Signs sessions and tokens. Needed, except with the embedded database, where one is made and kept in DATA_DIR.",
+    "Signs sessions and tokens. Needed, except with the embedded database: then one is made and kept in DATA_DIR.",
     shown_default="none",
     show=hidden,
 )
@@ -84,7 +84,7 @@ TRUSTED_PROXY_COUNT = Variable(
     whole_number(0, 10),
     0,
     "a whole number from 0 to 10",
-    "How many proxies of yours stand in front. Their X-Forwarded-For and X-Forwarded-Proto are believed, no more.",
+    "How many proxies of yours stand in front: so many X-Forwarded-For and X-Forwarded-Proto are believed.",
 )
 LOG_LEVEL = Variable(
     "LOG_LEVEL",
@@ -182,7 +182,8 @@ DB_STATEMENT_TIMEOUT = Variable(
     whole_number(0, 86_400_000),
     30_000,
     "a whole number of milliseconds from 0 (none) to 86400000",
-    "How long, in milliseconds, one SQL statement may run; 0: no limit. Migrating, seeding, loading and dumping have none.",
+    "How long, in milliseconds, one SQL statement may run; 0: no limit."
+    " Migrating, seeding, loading and dumping have none.",
 )
 DB_ECHO = Variable(
     "DB_ECHO",

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, OperationalError
 
-from config.embedded_postgres.server import EmbeddedPostgresError
+from config.embedded_postgres.errors import EmbeddedPostgresError
 
 
 def explanation(error: OperationalError) -> str | None:

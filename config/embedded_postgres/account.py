@@ -79,13 +79,13 @@ def _ids(uid: int) -> tuple[int, int]:
 
 
 def _ids_of_system_user() -> tuple[int, int]:
-    """The numbers of SYSTEM_USER and its group. initdb wants a user that has a name, so it is made if need be."""
+    """The numbers of SYSTEM_USER and its group, made if need be, because initdb wants a user with a name."""
     try:
         entry = pwd.getpwnam(SYSTEM_USER)
     except KeyError:
         command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SYSTEM_USER]
         try:
-            subprocess.run(command, check=True, capture_output=True)
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 (no text from outside)
         except (OSError, subprocess.CalledProcessError) as error:
             raise AccountError(
                 f"PostgreSQL refuses to run as root, and its user can't be made: run `{' '.join(command)}`,"
@@ -97,10 +97,12 @@ def _ids_of_system_user() -> tuple[int, int]:
 
 def _reaches(prefix: Sequence[str], folder: Path, program: Path) -> bool:
     """Whether a command behind `prefix` finds `folder` and can run `program`, with the libraries it needs."""
-    return all(
-        subprocess.run([*prefix, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
-        for command in (("ls", "-d", "--", str(folder)), (str(program), "--version"))
-    )
+
+    def succeeds(*command: str) -> bool:
+        run = subprocess.run([*prefix, *command], capture_output=True)  # noqa: S603 (our own arguments)
+        return run.returncode == 0
+
+    return succeeds("ls", "-d", "--", str(folder)) and succeeds(str(program), "--version")
 
 
 def _held_capabilities() -> list[str]:

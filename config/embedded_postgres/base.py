@@ -1,6 +1,7 @@
 """The database backend that starts its own PostgreSQL on the first connection."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -23,7 +24,7 @@ class DatabaseClient(PostgresClient):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection to the embedded server, which keeps its data in the folder `EMBEDDED_IN` of its settings."""
+    """A connection to the embedded server, which keeps its data in the folder `EMBEDDED_IN` of the settings."""
 
     client_class = DatabaseClient
 
@@ -35,12 +36,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         self.settings_dict.update(HOST=host, PORT=PORT, USER=USER)
         return super().get_connection_params()
 
-    def prepare_database(self, conn_params: dict[str, Any]) -> None:
+    def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Create the database unless it is there: a pool would wait in vain for one that isn't."""
         name = conn_params["dbname"]
         with psycopg.connect(**{**conn_params, "dbname": "postgres"}, autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
-                try:
+                # Another process may be quicker.
+                with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-                except (errors.DuplicateDatabase, errors.UniqueViolation):
-                    pass  # another process was quicker

