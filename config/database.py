@@ -90,9 +90,7 @@ def connect_to_embedded(data_dir: Path) -> dict[str, Any]:
         ConfigurationError: there is none for this system.
     """
     if sys.platform == "win32":
-        raise env.DATABASE_URL.refusal(
-            f"{env.DATABASE_URL.wants}: the embedded database needs Linux or macOS"
-        )
+        raise env.DATABASE_URL.refusal(f"{env.DATABASE_URL.wants}: the embedded database needs Linux or macOS")
     return {
         "ENGINE": "config.embedded_postgres",
         "NAME": env.DB_NAME.default,

@@ -11,7 +11,7 @@ with the others of its kind; to show the documents anew:
 import sys
 from pathlib import Path
 
-import environ
+import environ  # type: ignore[import-untyped]
 
 from config.variables import Variable, flag, folder, hidden, masked_url, matching, one_of, whole_number, words
 
@@ -42,7 +42,7 @@ SECRET_KEY = Variable(
     "",
     "a secret random text of at least 32 characters"
     " (make one: python -c 'import secrets; print(secrets.token_urlsafe(50))')",
-    "Signs sessions and tokens. Needed, except with the embedded database: then one is made and kept in DATA_DIR.",
+    "Signs sessions and tokens. With the embedded database, one is made and kept in DATA_DIR; else needed.",
     shown_default="none",
     show=hidden,
 )
@@ -55,7 +55,7 @@ ALLOWED_HOSTS = Variable(
     shown_default="none; this machine's own names with DEBUG or the embedded database",
     example="muster.example.org",
 )
-CSRF_TRUSTED_ORIGINS = Variable(
+CSRF_TRUSTED_ORIGINS: Variable[list[str]] = Variable(
     "CSRF_TRUSTED_ORIGINS",
     words(r"https?://[^/\s*]*(\*\.)?[^/\s*]+"),
     [],
@@ -122,9 +122,7 @@ DB_HOST = Variable(
     shown_default="none: the embedded database",
     example="localhost",
 )
-DB_PORT = Variable(
-    "DB_PORT", whole_number(1, 65535), 5432, "a port number from 1 to 65535", "The database's port."
-)
+DB_PORT = Variable("DB_PORT", whole_number(1, 65535), 5432, "a port number from 1 to 65535", "The database's port.")
 DB_USER = Variable("DB_USER", matching(r".{1,63}"), "muster", "a role's name", "The database's role.")
 DB_PASSWORD = Variable(
     "DB_PASSWORD",

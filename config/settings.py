@@ -37,6 +37,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- The application -------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "core",  # first, since its templates take the place of the admin's
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -51,7 +52,6 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "pgtrigger",
     "csp",
-    "core",
 ]
 
 MIDDLEWARE = [
@@ -61,7 +61,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    # Here: "core.middleware.RequestContextMiddleware", behind what knows the user.
+    "core.middleware.RequestContextMiddleware",  # behind what knows the user
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -93,6 +93,9 @@ USE_I18N = True
 # --- Who comes in ----------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "core.User"
+AUTHENTICATION_BACKENDS = ["core.backends.EmailBackend"]
+# The login is unique without regard to case, by a constraint over an expression, which the check can't see.
+SILENCED_SYSTEM_CHECKS = ["auth.W004"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",  # reads hashes that were brought from elsewhere
@@ -115,9 +118,7 @@ if not SECRET_KEY:
     SECRET_KEY = kept_secret_key(DATA_DIR)
 
 _hosts = env.ALLOWED_HOSTS.get()
-ALLOWED_HOSTS: list[str] = (
-    _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
-)
+ALLOWED_HOSTS: list[str] = _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
 CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS.get()
 TRUSTED_PROXY_COUNT = env.TRUSTED_PROXY_COUNT.get()
 # Without a proxy of ours in front, the header is the client's own word.
@@ -166,14 +167,36 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # --- The API ---------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "core.api.authentication.KeyAuthentication",
+        "core.api.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["core.api.permissions.ScopeAndRole"],
+    "DEFAULT_RENDERER_CLASSES": ["core.api.renderers.JSONRenderer", "core.api.renderers.BrowsableRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["core.api.renderers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["core.api.filters.FilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "core.api.pagination.KeysetPagination",
+    "DEFAULT_METADATA_CLASS": None,  # OPTIONS would tell of choices; the schema tells of all that is public
+    "DEFAULT_SCHEMA_CLASS": "core.api.schema.MusterSchema",
+    "EXCEPTION_HANDLER": "core.api.problems.exception_handler",
+    "COERCE_DECIMAL_TO_STRING": True,
+    "URL_FORMAT_OVERRIDE": None,
 }
 SPECTACULAR_SETTINGS: dict[str, Any] = {
     "TITLE": "Muster",
+    "DESCRIPTION": "The system of record for teams that run AI agents.",
+    "VERSION": "1",
     "OAS_VERSION": "3.1.0",
+    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "COMPONENT_SPLIT_REQUEST": True,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "core.api.schema.add_problem",
+    ],
 }
 
 # --- Logs ------------------------------------------------------------------------------------------

@@ -116,9 +116,7 @@ def _send_context(execute: Callable[..., Any], sql: Any, params: Any, many: bool
         return execute(sql, params, many, context)
     if params is None:
         sql = sql.replace("%", "%%")
-    result = execute(
-        f"SELECT set_config('muster.context', %s, true); {sql}", (setting, *(params or ())), many, context
-    )
+    result = execute(f"SELECT set_config('muster.context', %s, true); {sql}", (setting, *(params or ())), many, context)
     context["cursor"].nextset()
     return result
 

@@ -44,9 +44,7 @@ def explain(error: DatabaseError) -> Violation | None:
 def constraints() -> dict[str, tuple[type[models.Model], models.BaseConstraint]]:
     """Return every declared constraint by its name."""
     return {
-        constraint.name: (model, constraint)
-        for model in apps.get_models()
-        for constraint in model._meta.constraints
+        constraint.name: (model, constraint) for model in apps.get_models() for constraint in model._meta.constraints
     }
 
 

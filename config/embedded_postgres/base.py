@@ -24,7 +24,7 @@ class DatabaseClient(PostgresClient):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection to the embedded server, which keeps its data in the folder `EMBEDDED_IN` of the settings."""
+    """A connection to the embedded server, which keeps its data in the settings' folder `EMBEDDED_IN`."""
 
     client_class = DatabaseClient
 

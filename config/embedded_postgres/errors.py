@@ -4,7 +4,7 @@ import psycopg
 
 
 class EmbeddedPostgresError(psycopg.OperationalError):
-    """The embedded server can't serve. The message is one line that says why, and what to do where that helps.
+    """The embedded server can't serve. The message is one line: why, and what to do.
 
     To Django it is an OperationalError, as of any database that can't be reached.
     """

@@ -65,7 +65,7 @@ class Postmaster:
 
     @classmethod
     def read(cls, data: Path) -> "Postmaster | None":
-        """The server of the folder `data` as its file describes it, be it alive or not; None without a file."""
+        """The server of the folder `data` as its file describes it, alive or not; None without a file."""
         try:
             lines = (data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -77,11 +77,7 @@ class Postmaster:
 
     def is_ready(self) -> bool:
         """Whether it says that it takes connections, and its socket is where it says."""
-        return (
-            self.status == READY
-            and self.socket_folder is not None
-            and (self.socket_folder / SOCKET_NAME).exists()
-        )
+        return self.status == READY and self.socket_folder is not None and (self.socket_folder / SOCKET_NAME).exists()
 
 
 def _arguments(pid: int) -> list[str]:

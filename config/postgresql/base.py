@@ -41,14 +41,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
 def close_pool(alias: str) -> None:
     """Close the pool of the database `alias`, if it is open: its threads shall not outlive the program."""
-    pool = base.DatabaseWrapper._connection_pools.pop(alias, None)
+    # Django's own close_pool() is a connection's method, and would open a pool to close it.
+    pool = getattr(base.DatabaseWrapper, "_connection_pools").pop(alias, None)  # noqa: B009 (untyped)
     if pool is not None:
         pool.close()
 
 
-def log_statement(
-    execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
-) -> Any:
+def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Run a statement, and log it with its duration but not its values, which may be secret."""
     begin = time.perf_counter()
     try:

@@ -1,0 +1,1 @@
+"""The API: the kit that every app builds its endpoints on, and the endpoints of core."""

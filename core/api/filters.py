@@ -1,4 +1,4 @@
-"""Filters by query parameters. A parameter that nothing knows is refused: a misspelt filter would answer with everything."""
+"""Filters by query parameters. One that nothing knows is refused: a misspelt filter would answer with everything."""
 
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ class FilterBackend(django_filters.DjangoFilterBackend):
         known = filterset_class.base_filters if filterset_class else {}
         asked = [name for name in request.query_params if name not in LIST_PARAMETERS]
         if unknown := [name for name in asked if _filter_name(name, known) is None]:
-            raise ValidationError({name: "There is no such parameter." for name in unknown}, "unknown")
+            raise ValidationError(dict.fromkeys(unknown, "There is no such parameter."), "unknown")
         if not asked:
             return queryset
         used = frozenset(filter(None, (_filter_name(name, known) for name in asked)))

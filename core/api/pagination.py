@@ -94,8 +94,7 @@ class Cursor:
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
             values = [
-                None if value is None else key.field.to_python(value)
-                for key, value in zip(keys, texts, strict=True)
+                None if value is None else key.field.to_python(value) for key, value in zip(keys, texts, strict=True)
             ]
         except (ValueError, TypeError, binascii.Error, DjangoValidationError) as error:
             raise ValidationError({"cursor": "This is no cursor; take it from “next” or “previous”."}) from error
@@ -216,14 +215,12 @@ class KeysetPagination(BasePagination):
 
         names = sorted({*view.ordering_fields, *(name.lstrip("-") for name in view.ordering)})
         return [
-            parameter(
-                "limit", "Rows a page.", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT
-            ),
+            parameter("limit", "Rows a page.", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             parameter("cursor", "Where the page begins; taken from “next” or “previous”.", type="string"),
             parameter("count", "Ask for the number of rows in all.", type="string", enum=["estimate", "exact"]),
             parameter(
                 "ordering",
-                f"By {', '.join(names)}; a leading “-” turns it round, a comma joins. Default: {','.join(view.ordering)}.",
+                f"By {', '.join(names)}; “-” turns one round, a comma joins. Default: {','.join(view.ordering)}.",
                 type="string",
             ),
         ]

@@ -84,9 +84,7 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["organization", "timestamp", "id"], name="core_auditevent_newest"),
             models.Index(fields=["timestamp", "id"], name="core_auditevent_all_newest"),
-            models.Index(
-                fields=["organization", "event_type", "timestamp", "id"], name="core_auditevent_type"
-            ),
+            models.Index(fields=["organization", "event_type", "timestamp", "id"], name="core_auditevent_type"),
             models.Index(fields=["resource_id", "timestamp", "id"], name="core_auditevent_resource"),
             models.Index(fields=["user", "timestamp", "id"], name="core_auditevent_user"),
             models.Index(

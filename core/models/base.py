@@ -74,7 +74,9 @@ class Audited(models.Model):
     def inherited_triggers(cls) -> list[SharedTrigger]:
         """Return the triggers of the other base classes, and the audit trigger."""
         lifecycle: Lifecycle | None = getattr(cls, "lifecycle", None)
-        status = {"status": cls._meta.get_field(lifecycle.field).column, "verbs": lifecycle.verbs()} if lifecycle else {}
+        status = (
+            {"status": cls._meta.get_field(lifecycle.field).column, "verbs": lifecycle.verbs()} if lifecycle else {}
+        )
         audit = Audit(
             cls.resource(),  # type: ignore[attr-defined]
             organization=cls.audit_organization_column,
@@ -101,9 +103,7 @@ class OrganizationRecord(Audited, Record):
         constraints = [
             models.UniqueConstraint(fields=["organization", "id"], name="%(app_label)s_%(class)s_in_organization")
         ]
-        indexes = [
-            models.Index(fields=["organization", "created_at", "id"], name="%(app_label)s_%(class)s_newest")
-        ]
+        indexes = [models.Index(fields=["organization", "created_at", "id"], name="%(app_label)s_%(class)s_newest")]
 
     @classmethod
     def inherited_triggers(cls) -> list[SharedTrigger]:

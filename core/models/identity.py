@@ -203,9 +203,7 @@ class Membership(OrganizationRecord):
     """A user's role in an organization; one for each pair."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    organization = models.ForeignKey(
-        Organization, on_delete=models.PROTECT, related_name="memberships", db_index=False
-    )
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="memberships", db_index=False)
     role = models.CharField(max_length=20, choices=Role, default=Role.MEMBER)
 
     class Meta(OrganizationRecord.Meta):
