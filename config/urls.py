@@ -20,6 +20,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),
     path("api/agents/", include((health_urls, "agents-health"))),
+    path("api/<path:rest>", problems.not_found, name="not-found"),
     path("", include(health_urls)),
 ]
 

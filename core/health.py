@@ -40,7 +40,7 @@ def check_database() -> dict[str, Any]:
 @cache
 def expected_migrations() -> frozenset[tuple[str, str]]:
     """Return the migrations that this version of the program brings."""
-    return frozenset(MigrationLoader(None, ignore_no_initial=True).graph.nodes)
+    return frozenset(MigrationLoader(None).graph.nodes)
 
 
 def check_migrations() -> dict[str, Any]:

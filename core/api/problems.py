@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -141,7 +142,8 @@ def _flatten(detail: Any, path: str = "") -> Iterator[dict[str, Any]]:
         yield {"field": path or None, "code": getattr(detail, "code", "invalid"), "detail": str(detail)}
 
 
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+@csrf_exempt
+def not_found(request: HttpRequest, exception: Exception | None = None, rest: str = "") -> HttpResponse:
     """Answer an address under ``/api/`` that leads nowhere."""
     return problem_response(request, NOT_FOUND, "not_found", "There is nothing at this address.")
 
