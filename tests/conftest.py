@@ -1,0 +1,100 @@
+"""The cast and the ground rules of all tests.
+
+The tests have two organizations. In ours act ``owner``, ``admin``, ``teammate`` (role member), ``viewer`` and
+``customer``; in the other one the ``stranger``. Each is an Actor (see tests/kit/cast.py): ``owner.client`` has a
+session, ``owner.by_key`` an API key. ``anonymous`` carries no credentials, ``reader`` a key of the owner that may
+only read core's records.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pytest
+from django.test import TransactionTestCase
+from pytest_socket import socket_allow_hosts
+
+from core.models import Organization, Role, Scope
+from tests.factories.core import OrganizationFactory
+from tests.kit import database
+from tests.kit.cast import Actor, make_actor
+from tests.kit.client import ApiClient
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _transactional_tests_leave_no_row() -> Iterator[None]:
+    """Empty the tables as the test kit does: Django's flush truncates, and the audit log refuses that."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: database.empty_all_tables())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only() -> None:
+    """Let no test out of this machine."""
+    socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+
+
+@pytest.fixture
+def writes_nothing() -> Callable[[], AbstractContextManager[None]]:
+    """``with writes_nothing():`` fails when the block changed any row."""
+    return database.writes_nothing
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    """Our organization."""
+    return OrganizationFactory(name="Acme", slug="acme")
+
+
+@pytest.fixture
+def other_organization(db: None) -> Organization:
+    """The other organization, of which ours never sees anything."""
+    return OrganizationFactory(name="Globex", slug="globex")
+
+
+@pytest.fixture
+def owner(organization: Organization) -> Actor:
+    """The owner of our organization."""
+    return make_actor(organization, Role.OWNER, "owner")
+
+
+@pytest.fixture
+def admin(organization: Organization) -> Actor:
+    """An admin of our organization."""
+    return make_actor(organization, Role.ADMIN, "admin")
+
+
+@pytest.fixture
+def teammate(organization: Organization) -> Actor:
+    """A member of our organization."""
+    return make_actor(organization, Role.MEMBER, "teammate")
+
+
+@pytest.fixture
+def viewer(organization: Organization) -> Actor:
+    """A viewer of our organization."""
+    return make_actor(organization, Role.VIEWER, "viewer")
+
+
+@pytest.fixture
+def customer(organization: Organization) -> Actor:
+    """A customer of our organization."""
+    return make_actor(organization, Role.CUSTOMER, "customer")
+
+
+@pytest.fixture
+def stranger(other_organization: Organization) -> Actor:
+    """The owner of the other organization."""
+    return make_actor(other_organization, Role.OWNER, "stranger")
+
+
+@pytest.fixture
+def anonymous(db: None) -> ApiClient:
+    """A client without credentials."""
+    return ApiClient()
+
+
+@pytest.fixture
+def reader(owner: Actor) -> ApiClient:
+    """A client with a key of the owner that may only read core's records."""
+    return owner.with_scopes([Scope.CORE_READ])

@@ -1,0 +1,91 @@
+"""Factories of core's records."""
+
+from typing import Any
+
+import factory
+from factory.django import DjangoModelFactory
+
+from core.models import APIKey, AuditEvent, Membership, Organization, Role, Scope, User
+from core.models.api_keys import digest_of
+
+
+class OrganizationFactory(DjangoModelFactory):
+    """An organization without members."""
+
+    class Meta:
+        model = Organization
+        skip_postgeneration_save = True
+
+    name = factory.Sequence(lambda n: f"Organization {n}")
+    slug = factory.Sequence(lambda n: f"organization-{n}")
+
+
+class UserFactory(DjangoModelFactory):
+    """A user who can't log in by password, unless ``password`` gives one.
+
+    ``memberships__organization`` makes the user a member there.
+    """
+
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    email = factory.Sequence(lambda n: f"user{n}@example.com")
+    username = factory.LazyAttribute(lambda user: user.email.partition("@")[0])
+    name = factory.Sequence(lambda n: f"User {n}")
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, password: str | None = None, **kwargs: Any) -> User:
+        return User.objects.create_user(kwargs.pop("email"), password, **kwargs)
+
+    @factory.post_generation
+    def memberships(self, create: bool, extracted: Any, organization: Any = None, **kwargs: Any) -> None:
+        if organization is not None:
+            MembershipFactory(user=self, organization=organization, **kwargs)
+
+
+class MembershipFactory(DjangoModelFactory):
+    """A membership of a new user in a new organization."""
+
+    class Meta:
+        model = Membership
+
+    organization = factory.SubFactory(OrganizationFactory)
+    user = factory.SubFactory(UserFactory)
+    role = Role.MEMBER
+
+
+class APIKeyFactory(DjangoModelFactory):
+    """An API key with every scope. Its text is the attribute ``text``."""
+
+    class Meta:
+        model = APIKey
+        skip_postgeneration_save = True
+
+    organization = factory.SubFactory(OrganizationFactory)
+    user = factory.SubFactory(UserFactory)
+    name = factory.Sequence(lambda n: f"Key {n}")
+    prefix = factory.Sequence(lambda n: f"Test{n:04d}")
+    digest = factory.LazyAttribute(lambda key: digest_of(secret_of(key.prefix)))
+    scopes = factory.LazyFunction(lambda: list(Scope.values))
+
+    @factory.post_generation
+    def text(self, create: bool, extracted: Any, **kwargs: Any) -> None:
+        self.text = f"mst_{self.prefix}_{secret_of(self.prefix)}"  # type: ignore[attr-defined]
+
+
+def secret_of(prefix: str) -> str:
+    """Return the secret of the key that the factory makes with this prefix."""
+    return f"{prefix}Secret".ljust(43, "x")
+
+
+class AuditEventFactory(DjangoModelFactory):
+    """An event that no row change wrote."""
+
+    class Meta:
+        model = AuditEvent
+
+    organization = factory.SubFactory(OrganizationFactory)
+    event_type = "organization.note"
+    resource_type = "organization"
+    resource_id = factory.SelfAttribute("organization.pk")

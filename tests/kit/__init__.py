@@ -1,0 +1,1 @@
+"""What tests are made of: the cast, proofs that nothing was written, reflection over the project, races."""

@@ -1,0 +1,79 @@
+"""What tests need of the database beyond Django: proofs that nothing was written, and a way to start afresh."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.db import connection, transaction
+
+# What a refused request may leave behind: its own event, the time a key was used, and the session.
+REFUSALS = ("request.refuse", "login.fail")
+TRACES = ("last_used_at", "last_login")
+UNOBSERVED = {"django_migrations", "django_session"}
+# Django fills these once, when it migrates.
+KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+@cache
+def tables() -> list[str]:
+    """Return the names of the database's tables."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
+        )
+        return [name for (name,) in cursor.fetchall()]
+
+
+def digests() -> dict[str, tuple[int, str]]:
+    """Return the number of rows of each table, and a digest of all they hold."""
+    parts = []
+    for table in tables():
+        if table not in UNOBSERVED:
+            rows = f"{table} WHERE event_type <> ALL (%(refusals)s)" if table == "core_auditevent" else table
+            parts.append(
+                f"SELECT '{table}', count(*), sum(hashtextextended((to_jsonb(each) - %(traces)s::text[])::text, 0))::text"
+                f" FROM (SELECT * FROM {rows}) AS each"
+            )
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(parts), {"refusals": list(REFUSALS), "traces": list(TRACES)})
+        return {table: (count, digest) for table, count, digest in cursor.fetchall()}
+
+
+@contextmanager
+def writes_nothing() -> Iterator[None]:
+    """Fail if anything in the database differs afterwards, but for the traces of a refusal (see above)."""
+    before = digests()
+    yield
+    after = digests()
+    changed = [
+        f"{table} ({before[table][0]} rows, now {after[table][0]})" for table in after if after[table] != before[table]
+    ]
+    assert not changed, f"Written to: {', '.join(changed)}"
+
+
+@contextmanager
+def triggers_off() -> Iterator[None]:
+    """Let the block write past triggers and foreign keys, in one transaction. Needs a superuser, as tests have."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        yield
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+def empty_all_tables() -> None:
+    """Delete every row, of append-only tables too: what Django's flush can't do, and quicker."""
+    with triggers_off(), connection.cursor() as cursor:
+        cursor.execute("; ".join(f"DELETE FROM {table}" for table in tables() if table not in KEPT))
+
+
+def wait_until_waiting(pid: int, timeout: float = 10) -> None:
+    """Return as soon as the server process ``pid`` waits for a lock; fail if it doesn't within ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid])
+            if cursor.fetchone()[0]:
+                return
+    raise AssertionError(f"Process {pid} waits for nothing.")
