@@ -1,4 +1,4 @@
-"""Constraints that Django has no class for."""
+"""Constraints that Django has no class for, and short forms of those that every model has."""
 
 from typing import Any
 
@@ -79,3 +79,29 @@ class SameOrganization(models.BaseConstraint):
 
     def __hash__(self) -> int:
         return hash((self.name, self.field))
+
+
+def one_of(field: str, choices: type[models.Choices], *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a choice field holds one of its choices."""
+    return models.CheckConstraint(
+        name=name,
+        condition=models.Q(**{f"{field}__in": choices.values}),
+        violation_error_message=f"“{field}” must be one of: {', '.join(map(str, choices.values))}.",
+    )
+
+
+def given(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a text isn't empty."""
+    return models.CheckConstraint(
+        name=name, condition=~models.Q(**{field: ""}), violation_error_message=f"“{field}” can't be empty."
+    )
+
+
+def between(field: str, least: int, most: int | None = None, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a number lies between two bounds, both included."""
+    condition = models.Q(**{f"{field}__gte": least})
+    text = f"“{field}” must be {least} or more."
+    if most is not None:
+        condition &= models.Q(**{f"{field}__lte": most})
+        text = f"“{field}” must lie between {least} and {most}."
+    return models.CheckConstraint(name=name, condition=condition, violation_error_message=text)

@@ -4,6 +4,7 @@ from core.models.api_keys import APIKey, Scope
 from core.models.audit import AuditEvent
 from core.models.base import (
     Audited,
+    OrganizationLog,
     OrganizationRecord,
     Record,
     RecordQuerySet,
@@ -18,6 +19,7 @@ __all__ = [
     "Audited",
     "Membership",
     "Organization",
+    "OrganizationLog",
     "OrganizationRecord",
     "PlanTier",
     "Record",

@@ -87,8 +87,8 @@ class Audited(models.Model):
         return [*super().inherited_triggers(), audit]  # type: ignore[misc]
 
 
-class OrganizationRecord(Audited, Record):
-    """A record that belongs to one organization, for good.
+class OrganizationLog(Record):
+    """A record that belongs to one organization, for good, and is itself a log: its changes are not audited.
 
     The unique constraint over (organization, id) is what ``SameOrganization`` constraints of other tables
     refer to. A model with constraints of its own starts them with ``*OrganizationRecord.Meta.constraints``.
@@ -109,6 +109,13 @@ class OrganizationRecord(Audited, Record):
     def inherited_triggers(cls) -> list[SharedTrigger]:
         """Return the triggers of the base classes, and the one that keeps a row in its organization."""
         return [*super().inherited_triggers(), Immutable("organization_id", name="organization")]
+
+
+class OrganizationRecord(Audited, OrganizationLog):
+    """A record that belongs to one organization, for good, and whose every change is an audit event."""
+
+    class Meta(OrganizationLog.Meta):
+        abstract = True
 
 
 class SoftDeletionQuerySet(RecordQuerySet):
