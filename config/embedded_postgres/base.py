@@ -18,8 +18,8 @@ class DatabaseClient(PostgresClient):
 
     def runshell(self, parameters: Iterable[str]) -> None:
         """Run psql on the database, starting the server if need be."""
-        self.executable_name = str(binaries() / "psql")
         with self.connection.wrap_database_errors:
+            self.executable_name = str(binaries() / "psql")
             self.connection.get_connection_params()  # fills in where the server is
         super().runshell(parameters)
 

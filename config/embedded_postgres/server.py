@@ -26,8 +26,8 @@ from config.secret_key import unusable_folder
 PORT = 5432  # names the socket; no TCP port is open
 USER = "postgres"
 
-# Seconds to wait at our end for the server to stop, where we were its last user.
-_STOP_PATIENCE = 30
+# Seconds to wait for a server that another process starts, and, as its last user, for it to stop.
+_PATIENCE = 30
 
 logger = logging.getLogger(__name__)
 
@@ -97,9 +97,7 @@ class Server:
             if self._users is None:
                 self._users = locks.hold_shared(self.root / "users.lock")
                 atexit.register(self._leave)
-            if not locks.is_held(self.root / "keeper.lock"):
-                self._start_keeper(programs)
-            server = self._wait_until_ready()
+            server = self._wait_until_ready(programs)
         logger.info("No database is configured: the embedded PostgreSQL keeps its data in %s", self.root)
         return server
 
@@ -125,10 +123,15 @@ class Server:
             keeper.wait()
             raise EmbeddedPostgresError(answer or f"the embedded PostgreSQL failed; see {log.name}")
 
-    def _wait_until_ready(self) -> Path:
-        """The folder of the server's socket. It may still be starting, if who started it was killed."""
-        deadline = time.monotonic() + _STOP_PATIENCE
+    def _wait_until_ready(self, programs: Path) -> Path:
+        """The folder of the server's socket, once there is a server, which is started if nobody keeps one.
+
+        A keeper at work may yet be starting its server, if who wanted it was killed, or be burying it.
+        """
+        deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
+            if not locks.is_held(self.root / "keeper.lock"):
+                self._start_keeper(programs)
             server = Postmaster.read(self.root / "data")
             if server is not None and server.is_ready() and server.socket_folder is not None:
                 return server.socket_folder
@@ -144,7 +147,7 @@ class Server:
             return
         os.close(self._users)
         self._users = None
-        deadline = time.monotonic() + _STOP_PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         while locks.is_held(self.root / "keeper.lock") and time.monotonic() < deadline:
             users = locks.open_lock(self.root / "users.lock")
             try:
