@@ -4,6 +4,7 @@ core's first migration makes them, in the same migration as the user model, whic
 to one of them is a new migration with ``CREATE OR REPLACE FUNCTION``; this page then keeps the first version.
 """
 
+from django.contrib.postgres.operations import TrigramExtension
 from django.db import migrations
 
 UUID7 = """
@@ -187,6 +188,7 @@ def make(name: str, sql: str) -> migrations.RunSQL:
 
 
 OPERATIONS = [
+    TrigramExtension(),  # here, for all apps, since dropping it waits for the last of them
     make("muster_uuid7", UUID7),
     make("muster_touch", TOUCH),
     make("muster_immutable", IMMUTABLE),
