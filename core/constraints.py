@@ -7,11 +7,23 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
+class OrganizationKey(models.UniqueConstraint):
+    """Organization and id together, which ``SameOrganization`` constraints of other tables refer to."""
+
+    def __init__(self, *, name: str, **options: Any) -> None:
+        super().__init__(**options | {"fields": ["organization", "id"], "name": name})
+
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+        """Return the statement that drops the constraint, and whatever refers to it still."""
+        quote = schema_editor.quote_name
+        return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)} CASCADE"
+
+
 class SameOrganization(models.BaseConstraint):
     """A composite foreign key: the row that ``field`` refers to belongs to this row's own organization.
 
     It takes the place of the plain foreign key, so declare the field with ``db_constraint=False``; the model
-    it refers to has the unique constraint of ``OrganizationRecord`` over (organization, id). Checked at the end
+    it refers to has an ``OrganizationKey``, as every ``OrganizationRecord`` does. Checked at the end
     of the transaction, like Django's own foreign keys, so that fixtures may come in any order.
     """
 
@@ -35,15 +47,15 @@ class SameOrganization(models.BaseConstraint):
             "DEFERRABLE INITIALLY DEFERRED"
         )
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
-        """Return the statement that adds the constraint."""
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+        """Leave the statement for the migration's end, when the key that it refers to surely stands."""
         table = schema_editor.quote_name(model._meta.db_table)
-        return f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}"
+        schema_editor.deferred_sql.append(f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}")
 
     def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
         """Return the statement that drops the constraint."""
         quote = schema_editor.quote_name
-        return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)}"
+        return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT IF EXISTS {quote(self.name)}"
 
     def validate(
         self,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models.functions import Now
 
+from core.constraints import OrganizationKey
 from core.ids import DatabaseUUID7, uuid7
 from core.lifecycle import Lifecycle
 from core.triggers import Audit, Immutable, SharedTrigger, Touch, Transitions
@@ -90,8 +91,7 @@ class Audited(models.Model):
 class OrganizationLog(Record):
     """A record that belongs to one organization, for good, and is itself a log: its changes are not audited.
 
-    The unique constraint over (organization, id) is what ``SameOrganization`` constraints of other tables
-    refer to. A model with constraints of its own starts them with ``*OrganizationRecord.Meta.constraints``.
+    A model with constraints of its own starts them with ``*OrganizationRecord.Meta.constraints``.
     """
 
     organization = models.ForeignKey(
@@ -100,9 +100,7 @@ class OrganizationLog(Record):
 
     class Meta(Record.Meta):
         abstract = True
-        constraints = [
-            models.UniqueConstraint(fields=["organization", "id"], name="%(app_label)s_%(class)s_in_organization")
-        ]
+        constraints = [OrganizationKey(name="%(app_label)s_%(class)s_in_organization")]
         indexes = [models.Index(fields=["organization", "created_at", "id"], name="%(app_label)s_%(class)s_newest")]
 
     @classmethod
