@@ -1,0 +1,1 @@
+"""Who works and what they did: roster, work, projects, evidence."""

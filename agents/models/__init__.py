@@ -1,0 +1,56 @@
+"""The records of agents."""
+
+from agents.models.evidence import (
+    Artifact,
+    ArtifactType,
+    Feedback,
+    InsightStatus,
+    LearningInsight,
+    MetricSnapshot,
+    MetricType,
+    StoredContent,
+)
+from agents.models.projects import (
+    Modification,
+    ModificationStatus,
+    Project,
+    ProjectContext,
+    ProjectStatus,
+    RiskLevel,
+)
+from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
+from agents.models.templates import Complexity, Template
+from agents.models.work import AgentMessage, MessageType, Priority, RunStatus, Task, TaskRun, TaskStatus
+
+__all__ = [
+    "Agent",
+    "AgentKind",
+    "AgentMessage",
+    "AgentStatus",
+    "Artifact",
+    "ArtifactType",
+    "Complexity",
+    "Feedback",
+    "InsightStatus",
+    "LearningInsight",
+    "MessageType",
+    "MetricSnapshot",
+    "MetricType",
+    "Modification",
+    "ModificationStatus",
+    "Priority",
+    "Project",
+    "ProjectContext",
+    "ProjectStatus",
+    "RiskLevel",
+    "RunStatus",
+    "Squad",
+    "SquadMember",
+    "SquadRole",
+    "SquadStatus",
+    "StoredContent",
+    "Task",
+    "TaskRun",
+    "TaskStatus",
+    "Template",
+]

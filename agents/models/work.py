@@ -1,0 +1,335 @@
+"""Work: tasks, their runs, and what the members of a squad say to each other meanwhile."""
+
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Cast, NullIf, Round
+
+from agents.models.projects import Project
+from agents.models.roster import Agent, Squad, SquadMember
+from core.constraints import SameOrganization, between, given, one_of
+from core.lifecycle import Lifecycle, Transition
+from core.models import OrganizationLog, OrganizationRecord
+from core.triggers import Immutable, SharedTrigger, pgtrigger
+
+
+class TaskStatus(models.TextChoices):
+    """How a task stands."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Priority(models.TextChoices):
+    """How urgent a task is."""
+
+    LOW = "low", "Low"
+    MEDIUM = "medium", "Medium"
+    HIGH = "high", "High"
+    URGENT = "urgent", "Urgent"
+
+
+URGENCY = Case(
+    When(priority=Priority.URGENT, then=Value(0)),
+    When(priority=Priority.HIGH, then=Value(1)),
+    When(priority=Priority.MEDIUM, then=Value(2)),
+    default=Value(3),
+    output_field=models.SmallIntegerField(),
+)
+ENDED = [TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]
+
+
+class Task(OrganizationRecord):
+    """Something to do, which takes one or more runs.
+
+    The three counters are the database's: a trigger moves them with the runs, so that they equal what counting
+    the runs would say. ``success_rate`` is the share of the finished runs that were completed, 0–1, and null before
+    any is finished.
+    """
+
+    lifecycle = Lifecycle(
+        Transition("start", {"pending", "completed", "failed"}, "running", stamp="started_at"),
+        Transition("complete", {"running"}, "completed", stamp="completed_at"),
+        Transition("fail", {"running"}, "failed", stamp="completed_at"),
+        Transition("cancel", {"pending", "running"}, "cancelled", stamp="completed_at"),
+        Transition("retry", {"failed", "cancelled", "completed"}, "pending"),
+        Transition("release", {"running"}, "pending"),
+    )
+    audit_ignore = ("total_runs", "successful_runs", "failed_runs", "success_rate", "lease_expires_at")
+
+    project = models.ForeignKey(
+        Project, on_delete=models.PROTECT, null=True, blank=True, related_name="tasks", db_constraint=False
+    )
+    squad = models.ForeignKey(
+        Squad, on_delete=models.PROTECT, null=True, blank=True, related_name="tasks", db_constraint=False
+    )
+    assigned_agent = models.ForeignKey(
+        Agent, on_delete=models.PROTECT, null=True, blank=True, related_name="tasks", db_constraint=False
+    )
+    name = models.CharField(max_length=300)
+    description = models.TextField(blank=True)
+    task_type = models.CharField(max_length=100, default="general")
+    status = models.CharField(max_length=20, choices=TaskStatus, default=TaskStatus.PENDING, editable=False)
+    priority = models.CharField(max_length=20, choices=Priority, default=Priority.MEDIUM)
+    urgency = models.GeneratedField(
+        expression=URGENCY,
+        output_field=models.SmallIntegerField(),
+        db_persist=True,
+        help_text="The priority as a number, most urgent first.",
+    )
+    config = models.JSONField(default=dict, blank=True, help_text="max_active_runs: how many runs may go at once (1).")
+    payload = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(null=True, blank=True, editable=False)
+    max_rounds = models.PositiveIntegerField(default=10)
+    memory_size = models.PositiveIntegerField(default=100)
+    total_runs = models.PositiveIntegerField(default=0, editable=False)
+    successful_runs = models.PositiveIntegerField(default=0, editable=False)
+    failed_runs = models.PositiveIntegerField(default=0, editable=False)
+    success_rate = models.GeneratedField(
+        expression=Round(
+            Cast(F("successful_runs"), models.DecimalField(max_digits=12, decimal_places=4))
+            / NullIf(F("successful_runs") + F("failed_runs"), Value(0)),
+            precision=4,
+        ),
+        output_field=models.DecimalField(max_digits=5, decimal_places=4, null=True),
+        db_persist=True,
+        help_text="Completed runs over finished runs, 0–1.",
+    )
+    error_message = models.TextField(blank=True, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    completed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    due_at = models.DateTimeField(null=True, blank=True)
+    claimed_by = models.ForeignKey(
+        Agent,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_constraint=False,
+        editable=False,
+        help_text="The agent that holds the lease, where it named itself.",
+    )
+    lease_token = models.UUIDField(null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta(OrganizationRecord.Meta):
+        constraints = [
+            *OrganizationRecord.Meta.constraints,
+            SameOrganization("project", name="agents_task_project"),
+            SameOrganization("squad", name="agents_task_squad"),
+            SameOrganization("assigned_agent", name="agents_task_assigned_agent"),
+            SameOrganization("claimed_by", name="agents_task_claimed_by"),
+            given("name", name="agents_task_name_given"),
+            given("task_type", name="agents_task_type_given"),
+            one_of("status", TaskStatus, name="agents_task_status"),
+            one_of("priority", Priority, name="agents_task_priority"),
+            between("max_rounds", 1, 1000, name="agents_task_max_rounds"),
+            between("memory_size", 0, 100_000, name="agents_task_memory_size"),
+            models.CheckConstraint(
+                name="agents_task_counters",
+                condition=Q(total_runs__gte=F("successful_runs") + F("failed_runs")),
+                violation_error_message="“total_runs” can't be less than the finished runs.",
+            ),
+            models.CheckConstraint(
+                name="agents_task_started",
+                condition=~Q(status__in=[TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED])
+                | Q(started_at__isnull=False),
+                violation_error_message="“started_at” says when a task that runs, or ran, was started.",
+            ),
+            models.CheckConstraint(
+                name="agents_task_ended",
+                condition=Q(status__in=ENDED, completed_at__isnull=False)
+                | (~Q(status__in=ENDED) & Q(completed_at=None)),
+                violation_error_message="“completed_at” says when a task ended, and only then.",
+            ),
+            models.CheckConstraint(
+                name="agents_task_lease",
+                condition=Q(lease_token=None, lease_expires_at=None)
+                | Q(lease_token__isnull=False, lease_expires_at__isnull=False),
+                violation_error_message="“lease_token” and “lease_expires_at” come and go together.",
+            ),
+        ]
+        indexes = [
+            *OrganizationRecord.Meta.indexes,
+            models.Index(fields=["organization", "status", "created_at", "id"], name="agents_task_status_newest"),
+            models.Index(fields=["organization", "project", "created_at", "id"], name="agents_task_project_newest"),
+            models.Index(fields=["organization", "squad", "created_at", "id"], name="agents_task_squad_newest"),
+            models.Index(
+                fields=["organization", "assigned_agent", "created_at", "id"], name="agents_task_agent_newest"
+            ),
+            models.Index(
+                fields=["organization", "urgency", "due_at", "created_at", "id"],
+                condition=Q(status=TaskStatus.PENDING),
+                name="agents_task_claim",
+            ),
+            models.Index(
+                fields=["organization", "lease_expires_at"],
+                condition=Q(lease_token__isnull=False),
+                name="agents_task_lease",
+            ),
+            GinIndex(
+                fields=["name", "description"],
+                opclasses=["gin_trgm_ops", "gin_trgm_ops"],
+                name="agents_task_search",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunStatus(models.TextChoices):
+    """How a run stands."""
+
+    PENDING = "pending", "Pending"
+    RUNNING = "running", "Running"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+ACTIVE_RUN = [RunStatus.PENDING, RunStatus.RUNNING]
+ENDED_RUN = [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED]
+
+
+class NumberRun(SharedTrigger):
+    """Gives a new run the task's next number; a number that isn't the next one is refused."""
+
+    name = "number"
+    operation = pgtrigger.Insert
+    function = "agents_number_run"
+
+
+class CountRun(SharedTrigger):
+    """Moves the task's counters with its runs."""
+
+    name = "count"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert | pgtrigger.Update | pgtrigger.Delete
+    function = "agents_count_run"
+
+
+class TaskRun(OrganizationRecord):
+    """One attempt at a task. Runs count 1, 2, 3, … in the task, by the database, which also tells the times."""
+
+    lifecycle = Lifecycle(
+        Transition("start", {"pending"}, "running", stamp="started_at"),
+        Transition("complete", {"running"}, "completed", stamp="completed_at"),
+        Transition("fail", {"pending", "running"}, "failed", stamp="completed_at"),
+        Transition("cancel", {"pending", "running"}, "cancelled", stamp="completed_at"),
+    )
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs", db_constraint=False)
+    run_number = models.PositiveIntegerField(db_default=0, editable=False, help_text="1, 2, 3, … in the task.")
+    status = models.CharField(max_length=20, choices=RunStatus, default=RunStatus.PENDING, editable=False)
+    plan = models.JSONField(default=dict, blank=True)
+    results = models.JSONField(null=True, blank=True, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    completed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    duration = models.GeneratedField(
+        expression=F("completed_at") - F("started_at"),
+        output_field=models.DurationField(null=True),
+        db_persist=True,
+    )
+    error_message = models.TextField(blank=True, editable=False)
+    error_details = models.JSONField(null=True, blank=True, editable=False)
+
+    class Meta(OrganizationRecord.Meta):
+        constraints = [
+            *OrganizationRecord.Meta.constraints,
+            SameOrganization("task", name="agents_taskrun_task"),
+            models.UniqueConstraint(
+                fields=["task", "run_number"],
+                name="agents_taskrun_number_unique",
+                violation_error_message="“run_number” is another run's of this task.",
+            ),
+            between("run_number", 1, name="agents_taskrun_number_from_1"),
+            one_of("status", RunStatus, name="agents_taskrun_status"),
+            models.CheckConstraint(
+                name="agents_taskrun_started",
+                condition=~Q(status__in=[RunStatus.RUNNING, RunStatus.COMPLETED]) | Q(started_at__isnull=False),
+                violation_error_message="“started_at” says when a run that goes, or was completed, was started.",
+            ),
+            models.CheckConstraint(
+                name="agents_taskrun_ended",
+                condition=Q(status__in=ENDED_RUN, completed_at__isnull=False)
+                | (~Q(status__in=ENDED_RUN) & Q(completed_at=None)),
+                violation_error_message="“completed_at” says when a run ended, and only then.",
+            ),
+            models.CheckConstraint(
+                name="agents_taskrun_times",
+                condition=Q(completed_at__gte=F("started_at")) | Q(completed_at=None) | Q(started_at=None),
+                violation_error_message="“completed_at” can't come before “started_at”.",
+            ),
+        ]
+        indexes = [
+            *OrganizationRecord.Meta.indexes,
+            models.Index(fields=["organization", "status", "created_at", "id"], name="agents_taskrun_status_newest"),
+            models.Index(fields=["organization", "task", "created_at", "id"], name="agents_taskrun_task_newest"),
+        ]
+        triggers = [NumberRun(), CountRun(), Immutable("task_id", "run_number", name="place")]
+
+    def __str__(self) -> str:
+        return f"{self.task} #{self.run_number}"
+
+    @property
+    def is_active(self) -> bool:
+        """Tell whether the run is under way, or about to be."""
+        return self.status in ACTIVE_RUN
+
+
+class MessageType(models.TextChoices):
+    """What a message is for."""
+
+    TASK = "task", "Task"
+    QUESTION = "question", "Question"
+    ANSWER = "answer", "Answer"
+    STATUS = "status", "Status"
+    HANDOFF = "handoff", "Handoff"
+    REVIEW = "review", "Review"
+    DECISION = "decision", "Decision"
+    ERROR = "error", "Error"
+
+
+class AgentMessage(OrganizationLog):
+    """What one member of a squad says to another, or to all (no recipient), during a run."""
+
+    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="messages", db_constraint=False)
+    sender = models.ForeignKey(SquadMember, on_delete=models.PROTECT, related_name="sent_messages", db_constraint=False)
+    recipient = models.ForeignKey(
+        SquadMember,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="received_messages",
+        db_constraint=False,
+    )
+    message_type = models.CharField(max_length=20, choices=MessageType, default=MessageType.STATUS)
+    content = models.TextField()
+    metadata = models.JSONField(default=dict, blank=True)
+    thread = models.UUIDField(null=True, blank=True, help_text="Messages of one conversation share it.")
+
+    class Meta(OrganizationLog.Meta):
+        constraints = [
+            *OrganizationLog.Meta.constraints,
+            SameOrganization("task_run", name="agents_agentmessage_task_run"),
+            SameOrganization("sender", name="agents_agentmessage_sender"),
+            SameOrganization("recipient", name="agents_agentmessage_recipient"),
+            given("content", name="agents_agentmessage_content_given"),
+            one_of("message_type", MessageType, name="agents_agentmessage_type"),
+        ]
+        indexes = [
+            *OrganizationLog.Meta.indexes,
+            models.Index(fields=["organization", "task_run", "created_at", "id"], name="agents_message_run_newest"),
+            models.Index(
+                fields=["organization", "thread", "created_at", "id"],
+                condition=Q(thread__isnull=False),
+                name="agents_message_thread_newest",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.message_type}: {self.content[:60]}"
