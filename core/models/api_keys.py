@@ -27,6 +27,8 @@ class Scope(models.TextChoices):
     AUDIT_READ = "audit:read", "Read the audit log"
     CATALOG_READ = "catalog:read", "Read products, orders, subscriptions and usage"
     CATALOG_WRITE = "catalog:write", "Change products, orders, subscriptions and usage"
+    AGENTS_READ = "agents:read", "Read agents, work, projects and evidence"
+    AGENTS_WRITE = "agents:write", "Change agents, work, projects and evidence"
 
 
 class APIKeyQuerySet(RecordQuerySet):

@@ -1,0 +1,1 @@
+"""Filters of agents' records, a module a subject."""

@@ -1,0 +1,1 @@
+"""Serializers of agents' records, a module a subject."""

@@ -1,0 +1,1 @@
+"""Endpoints of agents' records, a module a subject."""

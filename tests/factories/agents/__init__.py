@@ -1,0 +1,1 @@
+"""Factories of agents' records, a module a subject."""
