@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import string
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -59,7 +59,7 @@ class APIKey(OrganizationRecord):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = APIKeyQuerySet.as_manager()
+    objects: ClassVar = APIKeyQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         verbose_name = "API key"
