@@ -83,7 +83,7 @@ class APIKey(OrganizationRecord):
     @classmethod
     def issue(
         cls, *, user: User, organization_id: UUID, name: str, scopes: list[str], **fields: Any
-    ) -> tuple[Self, str]:
+    ) -> tuple["APIKey", str]:
         """Make a key. Return it with its text, which can't be had again."""
         prefix, secret = _random(PREFIX_LENGTH), _random(SECRET_LENGTH)
         key = cls.objects.create(
