@@ -30,8 +30,8 @@ def process_name() -> str:
     Connections carry it as `application_name`, and the audit log names by it the source of a change that
     no request made.
     """
-    program = Path(sys.argv[0]).name if sys.argv else ""
-    if program in {"manage.py", "django-admin", "__main__.py"} and len(sys.argv) > 1:
+    program = Path(sys.argv[0]).name
+    if program in {"manage.py", "django-admin"} and len(sys.argv) > 1:
         return sys.argv[1]
     if "config.wsgi" in sys.modules or "config.asgi" in sys.modules:
         return "web"

@@ -22,8 +22,9 @@ def explanation(error: OperationalError) -> str | None:
         return None
     database = settings.DATABASES[DEFAULT_DB_ALIAS]
     place = f"{database['HOST']}:{database['PORT']}/{database['NAME']} as {database['USER']}"
-    reason = " ".join(str(error).split())
+    # libpq's hints stand in lines of their own, indented; ours says more.
+    reason = "; ".join(line for line in str(error).splitlines() if line and not line[0].isspace())
     return (
-        f"The database {place} can't be reached: {reason}. See that it runs and takes connections from here,"
+        f"The database {place} can't be reached ({reason}): see that it runs and takes connections from here,"
         " and that DATABASE_URL, or DB_HOST, DB_PORT, DB_USER, DB_PASSWORD and DB_NAME, are right."
     )

@@ -16,4 +16,4 @@ class CoreConfig(AppConfig):
         for model in apps.get_models():
             if issubclass(model, Record):
                 for trigger in model.inherited_triggers():
-                    trigger.register(model)
+                    trigger.register(model)  # type: ignore[arg-type]

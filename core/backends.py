@@ -29,4 +29,4 @@ class EmailBackend(ModelBackend):
             error_message="" if user else "Unknown email or wrong password, or the user is inactive.",
             **known,
         )
-        return user  # type: ignore[return-value]
+        return user

@@ -7,13 +7,20 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 
 
+def column_of(model: type[models.Model], name: str) -> str:
+    """Return the column that holds the field ``name`` of ``model``."""
+    column = getattr(model._meta.get_field(name), "column", None)
+    assert isinstance(column, str), f"{model.__name__}.{name} has no column"
+    return column
+
+
 class OrganizationKey(models.UniqueConstraint):
     """Organization and id together, which ``SameOrganization`` constraints of other tables refer to."""
 
     def __init__(self, *, name: str, **options: Any) -> None:
         super().__init__(**options | {"fields": ["organization", "id"], "name": name})
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
         """Return the statement that drops the constraint, and whatever refers to it still."""
         quote = schema_editor.quote_name
         return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT {quote(self.name)} CASCADE"
@@ -36,23 +43,28 @@ class SameOrganization(models.BaseConstraint):
             or f"“{field}” refers to a record that doesn't exist in this organization.",
         )
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def _reference(self, model: type[models.Model]) -> models.ForeignKey:
+        field = model._meta.get_field(self.field)
+        assert isinstance(field, models.ForeignKey), f"{model.__name__}.{self.field} is no foreign key"
+        return field
+
+    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
         """Return the constraint's clause."""
         quote = schema_editor.quote_name
-        field = model._meta.get_field(self.field)
-        target = field.related_model._meta  # type: ignore[union-attr]
+        target = self._reference(model).related_model
+        column, key = quote(column_of(model, self.field)), quote(column_of(target, "id"))
         return (
-            f"CONSTRAINT {quote(self.name)} FOREIGN KEY ({quote('organization_id')}, {quote(field.column)}) "
-            f"REFERENCES {quote(target.db_table)} ({quote('organization_id')}, {quote(target.pk.column)}) "
+            f"CONSTRAINT {quote(self.name)} FOREIGN KEY ({quote('organization_id')}, {column}) "
+            f"REFERENCES {quote(target._meta.db_table)} ({quote('organization_id')}, {key}) "
             "DEFERRABLE INITIALLY DEFERRED"
         )
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:  # type: ignore[override]
         """Leave the statement for the migration's end, when the key that it refers to surely stands."""
         table = schema_editor.quote_name(model._meta.db_table)
         schema_editor.deferred_sql.append(f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}")
 
-    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
+    def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
         """Return the statement that drops the constraint."""
         quote = schema_editor.quote_name
         return f"ALTER TABLE {quote(model._meta.db_table)} DROP CONSTRAINT IF EXISTS {quote(self.name)}"
@@ -67,12 +79,12 @@ class SameOrganization(models.BaseConstraint):
         """Raise ValidationError when the instance refers to another organization's record."""
         if exclude and self.field in exclude:
             return
-        field = model._meta.get_field(self.field)
+        field = self._reference(model)
         value = getattr(instance, field.attname)
         if value is None:
             return
         organization_id = instance.organization_id  # type: ignore[attr-defined]
-        target = field.related_model._base_manager.using(using)  # type: ignore[union-attr]
+        target = field.related_model._base_manager.using(using)
         if not target.filter(pk=value, organization_id=organization_id).exists():
             raise ValidationError(
                 {self.field: ValidationError(self.get_violation_error_message(), code=self.violation_error_code)}

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pgtrigger
-from django.db.models import Model
 from pgtrigger import compiler
 
 
@@ -36,18 +35,21 @@ def quote_literal(text: str) -> str:
 
 
 class SharedTrigger(pgtrigger.Trigger):
-    """A trigger that executes ``function`` with ``arguments``, all of them text as ``TG_ARGV`` wants."""
+    """A trigger that executes ``function`` with ``arguments``, all of them text as ``TG_ARGV`` wants.
+
+    Where django-pgtrigger's annotations say that a method takes a model's instance, it takes the class.
+    """
 
     function: str
     arguments: Sequence[str] = ()
     when = pgtrigger.Before
     func = "RETURN NULL;"
 
-    def render_execute(self, model: type[Model]) -> str:
+    def render_execute(self, model: Any) -> str:
         """Return the call of the shared function."""
         return f"{self.function}({', '.join(map(quote_literal, self.arguments))})"
 
-    def compile(self, model: type[Model]) -> compiler.Trigger:
+    def compile(self, model: Any) -> compiler.Trigger:
         """Return the trigger as migrations store it."""
         sql = SharedTriggerSql(
             pgid=self.get_pgid(model),

@@ -64,7 +64,7 @@ def _field_of(model: type[models.Model], constraint: models.BaseConstraint) -> s
 
 def _names(node: Any) -> list[str]:
     if isinstance(node, models.F):
-        return [node.name]
+        return [node.name]  # type: ignore[attr-defined]
     if isinstance(node, models.Q):
         return [name for child in node.children for name in _names(child)]
     if isinstance(node, tuple):

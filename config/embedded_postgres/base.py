@@ -38,10 +38,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return super().get_connection_params()
 
     def reach_database(self, conn_params: dict[str, Any]) -> None:
-        """Create the database unless it is there: a pool would wait in vain for one that isn't."""
+        """Create the database unless it is there, because a pool would wait in vain for it; connect once."""
         name = conn_params["dbname"]
         with psycopg.connect(**{**conn_params, "dbname": "postgres"}, autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone() is None:
                 # Another process may be quicker.
                 with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
                     connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        super().reach_database(conn_params)

@@ -282,6 +282,9 @@ def main() -> None:
     except (KeeperError, account.AccountError) as error:
         _tell(str(error))
         sys.exit(1)
+    except OSError as error:
+        _tell(f"the embedded PostgreSQL of {root} can't be started: {error}")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

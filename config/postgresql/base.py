@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.postgresql import base
+from psycopg_pool import PoolTimeout
 
 _statements = logging.getLogger("muster.sql")
 
@@ -20,15 +21,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.execute_wrappers.append(log_statement)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        """Lend a connection of the pool; before the pool opens, see that the database is there.
+        """Lend a connection of the pool, or say why there is none.
 
-        A pool retries a failing connection in the background until its timeout, and then tells only that
-        it has none. One attempt before it opens fails at once and says why.
+        A pool retries a failing connection in the background, lets everybody wait for it until the timeout,
+        and then tells only that it has none. So one attempt is made before it opens, and after a timeout; if
+        that fails, the pool is closed, and while the database is away each attempt fails at once.
         """
         if self.pool and self.pool.closed:
             self.reach_database(conn_params)
             atexit.register(close_pool, self.alias)
-        return super().get_new_connection(conn_params)
+        try:
+            return super().get_new_connection(conn_params)
+        except PoolTimeout:
+            try:
+                self.reach_database(conn_params)
+            except self.Database.OperationalError:
+                close_pool(self.alias)
+                raise
+            raise  # the database is there: all connections are lent
 
     def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Connect once, and away.

@@ -1,5 +1,6 @@
 """Who asks: by API key or by session, and for which organization."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -70,7 +71,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
 USER_FIELDS = ["id", "email", "is_active"]
 
 
-def _find_key(prefix: str) -> dict[str, Any] | None:
+def _find_key(prefix: str) -> Mapping[str, Any] | None:
     """Return what authentication needs of a usable key, in one query: the key, its user's email and role."""
     return (
         APIKey.objects.usable()
@@ -95,7 +96,7 @@ def _find_key(prefix: str) -> dict[str, Any] | None:
     )
 
 
-def _note_use(key: dict[str, Any]) -> None:
+def _note_use(key: Mapping[str, Any]) -> None:
     now = timezone.now()
     if key["last_used_at"] is None or key["last_used_at"] < now - LAST_USED_PRECISION:
         APIKey.objects.filter(pk=key["id"]).update(last_used_at=Now())

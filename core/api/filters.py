@@ -14,7 +14,7 @@ LIST_PARAMETERS = frozenset({"limit", "cursor", "count", "ordering", "fields", "
 class FilterBackend(django_filters.DjangoFilterBackend):
     """django-filter's backend, which builds only the filters that a request uses."""
 
-    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:
+    def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:  # type: ignore[override]
         """Return the rows that the parameters ask for."""
         filterset_class = self.get_filterset_class(view, queryset)
         known = filterset_class.base_filters if filterset_class else {}

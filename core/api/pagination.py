@@ -80,7 +80,7 @@ class Cursor:
     def encode(self, keys: Sequence[Key]) -> str:
         """Return the cursor as it stands in an address."""
         texts = [
-            None if value is None else key.field.value_to_string(_Holder(key.field, value))
+            None if value is None else key.field.value_to_string(_Holder(key.field, value))  # type: ignore[arg-type]
             for key, value in zip(keys, self.values, strict=True)
         ]
         order = ",".join(f"{'-' * key.descending}{key.name}" for key in keys)
@@ -137,7 +137,7 @@ class KeysetPagination(BasePagination):
                 {"ordering": f"Can't order by {refused[0]!r}; choose among {', '.join(sorted(allowed))}."}
             )
         model: type[Model] = queryset.model
-        primary = model._meta.pk.name  # type: ignore[union-attr]
+        primary = model._meta.pk.name
         if primary not in {name.lstrip("-") for name in names}:
             names.append(f"-{primary}" if names and names[-1].startswith("-") else primary)
         return [

@@ -55,7 +55,8 @@ class MusterSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:
         """Return the serializer of answers."""
-        return getattr(self.view, "read_serializer_class", None) or self.view.serializer_class
+        view: Any = self.view
+        return getattr(view, "read_serializer_class", None) or view.serializer_class
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the operation, with the errors that any operation may end in."""

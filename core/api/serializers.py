@@ -5,7 +5,7 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from core.models import APIKey, AuditEvent, Membership, Organization, User
+from core.models import APIKey, AuditEvent, Membership, Organization, Role, User
 
 
 class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
@@ -19,7 +19,7 @@ class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
             return None
         if request is None or request.auth is None:
             return queryset.none()
-        return queryset.for_organization(request.auth.organization_id)
+        return queryset.for_organization(request.auth.organization_id)  # type: ignore[attr-defined]
 
 
 class RecordSerializer(serializers.ModelSerializer):
@@ -96,7 +96,7 @@ class NewMembershipSerializer(serializers.Serializer):
 
     email = serializers.EmailField()
     name = serializers.CharField(max_length=200, required=False, default="")
-    role = serializers.ChoiceField(choices=Membership._meta.get_field("role").choices, default="member")
+    role = serializers.ChoiceField(choices=Role.choices, default=Role.MEMBER)
 
 
 class APIKeySerializer(RecordSerializer):
@@ -104,7 +104,16 @@ class APIKeySerializer(RecordSerializer):
 
     class Meta:
         model = APIKey
-        fields = (*RECORD_FIELDS, "name", "prefix", "scopes", "user", "expires_at", "last_used_at", "revoked_at")
+        fields: tuple[str, ...] = (
+            *RECORD_FIELDS,
+            "name",
+            "prefix",
+            "scopes",
+            "user",
+            "expires_at",
+            "last_used_at",
+            "revoked_at",
+        )
         read_only_fields = ("prefix", "user", "last_used_at", "revoked_at")
 
 
@@ -114,7 +123,7 @@ class IssuedAPIKeySerializer(APIKeySerializer):
     key = serializers.CharField(read_only=True, help_text="The key itself. It can't be shown again.")
 
     class Meta(APIKeySerializer.Meta):
-        fields = (*APIKeySerializer.Meta.fields, "key")
+        fields: tuple[str, ...] = (*APIKeySerializer.Meta.fields, "key")
         ordinary_fields = ("key",)
 
 

@@ -80,17 +80,17 @@ class MembershipViewSet(CreateMixin, UpdateMixin, DestroyMixin, ReadOnlyViewSet)
         """Return what the action takes."""
         return serializers.NewMembershipSerializer if self.action == "create" else self.serializer_class
 
-    def perform_create(self, serializer: Any) -> Membership:  # type: ignore[override]
+    def perform_create(self, serializer: Any) -> Membership:
         """Add the member."""
         self._check_rank(serializer.validated_data["role"])
         return access.add_member(organization_id=self.principal.organization_id, **serializer.validated_data)
 
-    def perform_update(self, serializer: Any) -> models.Model:  # type: ignore[override]
+    def perform_update(self, serializer: Any) -> models.Model:
         """Change the role."""
         self._check_rank(serializer.instance.role, serializer.validated_data.get("role", Role.VIEWER))
         return serializer.save()
 
-    def perform_destroy(self, instance: Membership) -> None:  # type: ignore[override]
+    def perform_destroy(self, instance: Any) -> None:
         """Take the member out of the organization."""
         self._check_rank(instance.role)
         instance.delete()

@@ -18,6 +18,7 @@ from core.api.readpath import row_text
 from core.api.renderers import JSONRenderer, RenderedJSON
 from core.api.serializers import RecordSerializer
 from core.models import Role
+from core.models.base import RecordQuerySet
 
 
 class RecordViewSet(GenericViewSet):
@@ -37,6 +38,8 @@ class RecordViewSet(GenericViewSet):
     lookup_value_converter = "uuid"
     pagination_class = KeysetPagination
     paginator: KeysetPagination
+    queryset: RecordQuerySet
+    serializer_class: type[RecordSerializer]
 
     @property
     def principal(self) -> Principal:
@@ -47,11 +50,10 @@ class RecordViewSet(GenericViewSet):
 
     def get_queryset(self) -> models.QuerySet:
         """Return the rows of the request's organization, and none before it is known."""
-        assert self.queryset is not None
         principal = getattr(self.request, "auth", None)
         if not isinstance(principal, Principal):
             return self.queryset.none()
-        rows = self.queryset.for_organization(principal.organization_id)  # type: ignore[attr-defined]
+        rows = self.queryset.for_organization(principal.organization_id)
         return self.for_customer(rows) if principal.role == Role.CUSTOMER else rows
 
     def for_customer(self, rows: models.QuerySet) -> models.QuerySet:
@@ -73,7 +75,7 @@ class RecordViewSet(GenericViewSet):
 
         The text is PostgreSQL's own, but for serializers that declare ``ordinary_fields``: those render instances.
         """
-        ordinary = set(getattr(serializer.Meta, "ordinary_fields", ())) & set(serializer.fields)  # type: ignore[attr-defined]
+        ordinary = set(getattr(serializer.Meta, "ordinary_fields", ())) & set(serializer.fields)
         if not ordinary:
             return list(rows.values_list(row_text(serializer), *names))
         renderer = JSONRenderer()

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 import string
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
@@ -61,7 +61,7 @@ class APIKey(OrganizationRecord):
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = APIKeyQuerySet.as_manager()
+    objects: ClassVar = APIKeyQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         verbose_name = "API key"
@@ -85,7 +85,7 @@ class APIKey(OrganizationRecord):
     @classmethod
     def issue(
         cls, *, user: User, organization_id: UUID, name: str, scopes: list[str], **fields: Any
-    ) -> tuple[Self, str]:
+    ) -> tuple["APIKey", str]:
         """Make a key. Return it with its text, which can't be had again."""
         prefix, secret = _random(PREFIX_LENGTH), _random(SECRET_LENGTH)
         key = cls.objects.create(

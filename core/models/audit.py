@@ -1,6 +1,6 @@
 """The event stream: what happened, to what, by whom."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
@@ -70,7 +70,7 @@ class AuditEvent(models.Model):
     success = models.BooleanField(db_default=True)
     error_message = models.TextField(blank=True, db_default="")
 
-    objects = AuditEventQuerySet.as_manager()
+    objects: ClassVar = AuditEventQuerySet.as_manager()
 
     class Meta:
         ordering = ["-timestamp", "-id"]

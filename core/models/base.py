@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from django.db import models
 from django.db.models.functions import Now
 
-from core.constraints import OrganizationKey
+from core.constraints import OrganizationKey, column_of
 from core.ids import DatabaseUUID7, uuid7
 from core.lifecycle import Lifecycle
 from core.triggers import Audit, Immutable, SharedTrigger, Touch, Transitions
@@ -19,7 +19,7 @@ class RecordQuerySet(models.QuerySet):
 
     def for_organization(self, organization: Any) -> Self:
         """Return only the rows that belong to ``organization`` (an Organization or its id)."""
-        return self.filter(**{self.model.organization_path: organization})
+        return self.filter(**{self.model.organization_path: organization})  # type: ignore[attr-defined]
 
 
 class Record(models.Model):
@@ -36,7 +36,7 @@ class Record(models.Model):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(db_default=Now(), editable=False)
 
-    objects = RecordQuerySet.as_manager()
+    objects: ClassVar = RecordQuerySet.as_manager()
 
     class Meta:
         abstract = True
@@ -47,8 +47,7 @@ class Record(models.Model):
         """Return the triggers that follow from the base classes and the lifecycle."""
         triggers: list[SharedTrigger] = [Touch()]
         if cls.lifecycle:
-            column = cls._meta.get_field(cls.lifecycle.field).column
-            triggers.append(Transitions(column, cls.lifecycle.pairs()))
+            triggers.append(Transitions(column_of(cls, cls.lifecycle.field), cls.lifecycle.pairs()))
         return triggers
 
     @classmethod
@@ -75,9 +74,7 @@ class Audited(models.Model):
     def inherited_triggers(cls) -> list[SharedTrigger]:
         """Return the triggers of the other base classes, and the audit trigger."""
         lifecycle: Lifecycle | None = getattr(cls, "lifecycle", None)
-        status = (
-            {"status": cls._meta.get_field(lifecycle.field).column, "verbs": lifecycle.verbs()} if lifecycle else {}
-        )
+        status = {"status": column_of(cls, lifecycle.field), "verbs": lifecycle.verbs()} if lifecycle else {}
         audit = Audit(
             cls.resource(),  # type: ignore[attr-defined]
             organization=cls.audit_organization_column,
@@ -147,7 +144,7 @@ class SoftDeletion(models.Model):
 
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = SoftDeletionQuerySet.as_manager()
+    objects: ClassVar = SoftDeletionQuerySet.as_manager()
 
     class Meta:
         abstract = True

@@ -31,7 +31,7 @@ class OrganizationQuerySet(RecordQuerySet):
 
     def get_by_natural_key(self, slug: str) -> "Organization":
         """Return the organization with this slug."""
-        return self.get(slug=slug)
+        return self.get(slug=slug)  # type: ignore[return-value]
 
 
 class Organization(Audited, Record):
@@ -45,7 +45,7 @@ class Organization(Audited, Record):
     settings = models.JSONField(default=dict, blank=True)
     is_active = models.BooleanField(default=True, help_text="Members of an inactive organization can't act in it.")
 
-    objects = OrganizationQuerySet.as_manager()
+    objects: ClassVar = OrganizationQuerySet.as_manager()
 
     class Meta(Record.Meta):
         constraints = [
@@ -78,7 +78,7 @@ class Organization(Audited, Record):
 class UserManager(BaseUserManager.from_queryset(RecordQuerySet)):  # type: ignore[misc]
     """Makes users, and finds them by email without regard to case."""
 
-    def get_by_natural_key(self, email: str) -> "User":  # type: ignore[override]
+    def get_by_natural_key(self, email: str) -> "User":
         """Return the user who logs in with this email."""
         return self.get(email__iexact=email)
 
@@ -116,7 +116,7 @@ class User(Audited, Record, AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField(default=True, help_text="An inactive user can't log in, nor act by API key.")
     is_staff = models.BooleanField(default=False, help_text="May log in to the admin.")
 
-    objects = UserManager()
+    objects: ClassVar = UserManager()
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+NOBODY = 65534
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 MANAGE_WITHOUT_APPS = """
@@ -95,9 +96,18 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that other users can reach, as they can't reach pytest's own."""
+def plain_project() -> Iterator[Project]:
+    """A project of a plain user's, and programs that run as this user; root becomes `nobody` for it."""
+    # Other users can't reach pytest's own folders.
     folder = Path(tempfile.mkdtemp(prefix="muster-test-"))
     folder.chmod(0o755)
-    yield folder
+    project = copy_project(folder / "project")
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("there is no setpriv, by which root becomes another user")
+        os.chown(project.folder, NOBODY, -1)
+        # The capability is for reading Python itself, which may be installed in root's home.
+        project.prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+        project.prefix += ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    yield project
     shutil.rmtree(folder)

@@ -5,26 +5,18 @@ import logging
 import psycopg
 import pytest
 from django.db import connection, connections
-from django.db.backends.postgresql.psycopg_any import is_psycopg3
 
 from config import env
-from config.postgresql.base import DatabaseWrapper
 
-
-@pytest.fixture
-def no_transaction(transactional_db: None) -> None:
-    """Connections that may break."""
+from .conftest import Project
 
 
 def test_the_pool_s_maximum_is_its_size_and_the_overflow(db: None) -> None:
-    assert is_psycopg3
     connection.ensure_connection()
-    assert isinstance(connection, DatabaseWrapper) or connection.pool is not None
     assert connection.pool.max_size == env.DB_POOL_SIZE.get() + env.DB_MAX_OVERFLOW.get()
 
 
-@pytest.mark.usefixtures("no_transaction")
-def test_a_connection_that_the_server_closed_is_replaced() -> None:
+def test_a_connection_that_the_server_closed_is_replaced(transactional_db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         (victim,) = cursor.fetchone()
@@ -44,9 +36,7 @@ def test_a_session_s_settings(db: None) -> None:
         assert cursor.fetchone() == ("UTC", "off", "muster pytest")
 
 
-def test_echo_logs_statements_without_their_values(
-    db: None, caplog: pytest.LogCaptureFixture, settings: pytest.FixtureRequest
-) -> None:
+def test_echo_logs_statements_without_their_values(db: None, caplog: pytest.LogCaptureFixture) -> None:
     quiet = connections["default"]
     loud = type(quiet)({**quiet.settings_dict, "ECHO": True}, alias="default")
     with caplog.at_level(logging.INFO, logger="muster.sql"):
@@ -58,3 +48,27 @@ def test_echo_logs_statements_without_their_values(
         loud.close()
     (line,) = caplog.messages
     assert line.endswith("ms: SELECT %s")
+
+
+def test_while_the_database_is_away_attempts_fail_at_once_and_say_why(project: Project) -> None:
+    code = """
+import time, psycopg
+from django.db import OperationalError, connection
+connection.ensure_connection()
+connection.close()
+control = psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True)
+control.execute("ALTER DATABASE muster ALLOW_CONNECTIONS false")
+control.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'muster'")
+for _ in range(2):
+    begin = time.monotonic()
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        print(time.monotonic() - begin < 0.5, "is not currently accepting connections" in str(error))
+control.execute("ALTER DATABASE muster ALLOW_CONNECTIONS true")
+connection.ensure_connection()
+print("back")
+"""
+    result = project.run("-c", code, DB_POOL_TIMEOUT="1")
+    # The first attempt waits for the pool, which may yet replace what broke.
+    assert result.stdout.splitlines() == ["False True", "True True", "back"], result.stderr

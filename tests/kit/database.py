@@ -1,41 +1,37 @@
 """What tests need of the database beyond Django: proofs that nothing was written, and a way to start afresh."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
 from django.db import connection, transaction
 
-# What a refused request may leave behind: its own event, the time a key was used, and the session.
+# What a refused request may leave behind: its own event, and the time that a key was used.
 REFUSALS = ("request.refuse", "login.fail")
 TRACES = ("last_used_at", "last_login")
-UNOBSERVED = {"django_migrations", "django_session"}
 # Django fills these once, when it migrates.
-KEPT = {"django_migrations", "django_content_type", "auth_permission"}
+UNOBSERVED = {"django_migrations", "django_content_type", "auth_permission"}
 
 
 @cache
 def tables() -> list[str]:
-    """Return the names of the database's tables."""
+    """Return the names of the database's tables that tests write to."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
             " AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY relname"
         )
-        return [name for (name,) in cursor.fetchall()]
+        return [name for (name,) in cursor.fetchall() if name not in UNOBSERVED]
 
 
 def digests() -> dict[str, tuple[int, str]]:
     """Return the number of rows of each table, and a digest of all they hold."""
+    text = "(to_jsonb(each) - %(traces)s::text[])::text"
     parts = []
     for table in tables():
-        if table not in UNOBSERVED:
-            rows = f"{table} WHERE event_type <> ALL (%(refusals)s)" if table == "core_auditevent" else table
-            parts.append(
-                f"SELECT '{table}', count(*), sum(hashtextextended((to_jsonb(each) - %(traces)s::text[])::text, 0))::text"
-                f" FROM (SELECT * FROM {rows}) AS each"
-            )
+        rows = f"{table} WHERE event_type <> ALL (%(refusals)s)" if table == "core_auditevent" else table
+        digest = f"sum(hashtextextended({text}, 0))::text"
+        parts.append(f"SELECT '{table}', count(*), {digest} FROM (SELECT * FROM {rows}) AS each")
     with connection.cursor() as cursor:
         cursor.execute(" UNION ALL ".join(parts), {"refusals": list(REFUSALS), "traces": list(TRACES)})
         return {table: (count, digest) for table, count, digest in cursor.fetchall()}
@@ -65,15 +61,4 @@ def triggers_off() -> Iterator[None]:
 def empty_all_tables() -> None:
     """Delete every row, of append-only tables too: what Django's flush can't do, and quicker."""
     with triggers_off(), connection.cursor() as cursor:
-        cursor.execute("; ".join(f"DELETE FROM {table}" for table in tables() if table not in KEPT))
-
-
-def wait_until_waiting(pid: int, timeout: float = 10) -> None:
-    """Return as soon as the server process ``pid`` waits for a lock; fail if it doesn't within ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT cardinality(pg_blocking_pids(%s)) > 0", [pid])
-            if cursor.fetchone()[0]:
-                return
-    raise AssertionError(f"Process {pid} waits for nothing.")
+        cursor.execute("; ".join(f"DELETE FROM {table}" for table in tables()))
