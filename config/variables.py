@@ -75,8 +75,9 @@ class Variable(Generic[T]):
             return self.default
         try:
             return self.parse(text)
-        except ValueError as error:
-            raise self.refusal() from error
+        except ValueError:
+            # Without the cause, which says less and might show a secret.
+            raise self.refusal() from None
 
     def refusal(self, wants: str | None = None) -> ConfigurationError:
         """The error that refuses its present value, or its absence.

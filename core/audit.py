@@ -5,7 +5,8 @@ set in the same message as the statement that writes, so it costs no round trip.
 shell, psql, a fixture) are told by their ``application_name`` and database role.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
@@ -13,11 +14,13 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import connection
+from django.db import connection, transaction
+from psycopg.pq import TransactionStatus
+from psycopg.sql import Composable
 
 from core.models import AuditEvent
 
-WRITES = ("INSERT", "UPDATE", "DELETE", "WITH", "MERGE")
+WRITES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:insert|update|delete|with|merge)\b", re.IGNORECASE | re.DOTALL)
 USER_AGENT_LENGTH = 400
 
 
@@ -106,23 +109,36 @@ def record(event_type: str, *, success: bool = True, **fields: Any) -> AuditEven
 
 
 def _send_context(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
-    scope = _scope.get()
-    if scope is None or not isinstance(sql, str) or not sql.lstrip().startswith(WRITES):
+    scope, cursor = _scope.get(), context["cursor"]
+    if isinstance(sql, Composable):
+        sql = sql.as_string(cursor.connection)
+    if scope is None or not WRITES.match(sql):
         return execute(sql, params, many, context)
     scope.sent = True
     setting = scope.context.as_setting()
     if many:
-        context["cursor"].execute("SELECT set_config('muster.context', %s, true)", [setting])
-        return execute(sql, params, many, context)
+        with nullcontext() if connection.in_atomic_block else transaction.atomic():
+            cursor.execute("SELECT set_config('muster.context', %s, true)", [setting])
+            return execute(sql, params, many, context)
     if params is None:
         sql = sql.replace("%", "%%")
-    result = execute(f"SELECT set_config('muster.context', %s, true); {sql}", (setting, *(params or ())), many, context)
-    context["cursor"].nextset()
+    if isinstance(params, Mapping):
+        placeholder, params = "%(muster_context)s", {**params, "muster_context": setting}
+    else:
+        placeholder, params = "%s", (setting, *(params or ()))
+    result = execute(f"SELECT set_config('muster.context', {placeholder}, true); {sql}", params, many, context)
+    cursor.nextset()
     return result
 
 
 def _forget_context() -> None:
     """Clear the setting where the transaction goes on after the context ends."""
-    if connection.in_atomic_block and not connection.needs_rollback:
+    if connection.in_atomic_block and not connection.needs_rollback and not _has_failed():
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('muster.context', '', true)")
+
+
+def _has_failed() -> bool:
+    """Tell whether the transaction can only be rolled back, and the setting with it."""
+    status: TransactionStatus = connection.connection.info.transaction_status
+    return status not in (TransactionStatus.IDLE, TransactionStatus.INTRANS)

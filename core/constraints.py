@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import DEFAULT_DB_ALIAS, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.models.lookups import Exact
 
 
 def column_of(model: type[models.Model], name: str) -> str:
@@ -129,3 +130,13 @@ def between(field: str, least: int, most: int | None = None, *, name: str) -> mo
         condition &= models.Q(**{f"{field}__lte": most})
         text = f"“{field}” must lie between {least} and {most}."
     return models.CheckConstraint(name=name, condition=condition, violation_error_message=text)
+
+
+def json_object(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a JSON value is an object, not a list or a bare value."""
+    kind = models.Func(models.F(field), function="jsonb_typeof", output_field=models.TextField())
+    return models.CheckConstraint(
+        name=name,
+        condition=Exact(kind, "object"),
+        violation_error_message=f"“{field}” must be a JSON object.",
+    )

@@ -30,7 +30,7 @@ def explain(error: DatabaseError) -> Violation | None:
     if known:
         model, constraint = known
         return Violation(_field_of(model, constraint), code, str(constraint.get_violation_error_message()))
-    field = diagnostics.column_name or None
+    field = _field_name(diagnostics.table_name, diagnostics.column_name)
     if sqlstate == "23503" and diagnostics.constraint_name:
         field = _foreign_key_field(diagnostics.table_name, diagnostics.constraint_name)
         return Violation(field, code, "The record that this refers to doesn't exist, or is still referred to.")
@@ -72,6 +72,16 @@ def _names(node: Any) -> list[str]:
     if hasattr(node, "get_source_expressions"):
         return [name for source in node.get_source_expressions() for name in _names(source)]
     return []
+
+
+def _field_name(table: str | None, column: str | None) -> str | None:
+    """Return the field that a column holds, which clients know; the column itself where no model has it."""
+    for model in apps.get_models():
+        if model._meta.db_table == table:
+            for field in model._meta.concrete_fields:
+                if field.column == column:
+                    return field.name
+    return column or None
 
 
 def _foreign_key_field(table: str | None, constraint: str) -> str | None:

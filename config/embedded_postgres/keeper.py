@@ -184,7 +184,7 @@ class Keeper:
         draft.rename(self.data)
 
     def _complaint(self, begin: int) -> str:
-        """The last FATAL message in the log behind the byte `begin`, with its hint if it has one."""
+        """Why the server ended, by what stands in its log behind the byte `begin`."""
         text = self.log.read_bytes()[begin:].decode(errors="replace")
         parts = [
             line.split(mark, 1)[1].strip()

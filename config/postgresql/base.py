@@ -64,4 +64,5 @@ def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool
         return execute(sql, params, many, context)
     finally:
         milliseconds = (time.perf_counter() - begin) * 1000
-        _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, sql)
+        one_line = " ".join(str(sql).split())
+        _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, one_line)

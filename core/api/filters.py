@@ -1,5 +1,6 @@
 """Filters by query parameters. One that nothing knows is refused: a misspelt filter would answer with everything."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -7,6 +8,8 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as django_filters
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
+
+from core.search import matching
 
 LIST_PARAMETERS = frozenset({"limit", "cursor", "count", "ordering", "fields", "format"})
 
@@ -48,6 +51,19 @@ def _narrowed(filterset_class: type, used: frozenset[str]) -> type:
 
 class CharInFilter(django_filters.BaseInFilter, django_filters.CharFilter):
     """``?status=paid,shipped``: any of the words."""
+
+
+class SearchFilter(django_filters.CharFilter):
+    """``?search=``: each word occurs in one of ``fields``, which have a trigram index (see core.search)."""
+
+    def __init__(self, fields: Sequence[str], **options: Any) -> None:
+        self.fields = fields
+        options.setdefault("help_text", f"Words that occur in {' or '.join(fields)}.")
+        super().__init__(**options)
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        """Return the rows that match."""
+        return matching(qs, value, self.fields) if value else qs
 
 
 class RecordFilterSet(django_filters.FilterSet):

@@ -5,11 +5,11 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from core.models import APIKey, AuditEvent, Membership, Organization, Role, User
+from core.models import APIKey, AuditEvent, Membership, Organization, Role, SoftDeletion, User
 
 
 class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
-    """A reference, looked up in the request's own organization: another's record doesn't exist."""
+    """A reference, looked up in the request's own organization: another's record, or a deleted one, doesn't exist."""
 
     def get_queryset(self) -> QuerySet | None:
         """Return the records that a request may refer to."""
@@ -19,7 +19,8 @@ class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
             return None
         if request is None or request.auth is None:
             return queryset.none()
-        return queryset.for_organization(request.auth.organization_id)  # type: ignore[attr-defined]
+        rows = queryset.for_organization(request.auth.organization_id)  # type: ignore[attr-defined]
+        return rows.alive() if issubclass(rows.model, SoftDeletion) else rows
 
 
 class RecordSerializer(serializers.ModelSerializer):

@@ -98,6 +98,13 @@ class RecordViewSet(GenericViewSet):
             raise Http404
         return RenderedJSON(rows[0][0].encode())
 
+    def move(self, pk: Any, name: str, **changes: Any) -> Response:
+        """Move the record along the transition ``name`` of its lifecycle, and answer it as it then stands."""
+        with transaction.atomic():
+            instance = self.get_for_update(pk)
+            instance.lifecycle.move(instance, name, **changes)
+        return self.answer(instance)
+
     def answer(self, instance: models.Model, status_code: int = status.HTTP_200_OK) -> Response:
         """Answer with a record just written, as it stands now."""
         headers = {}
@@ -173,6 +180,18 @@ class DestroyMixin:
     def perform_destroy(self: Any, instance: models.Model) -> None:
         """Delete the row; a view with a service calls it here."""
         instance.delete()
+
+
+class SoftDeletionMixin:
+    """What a viewset of records that are deleted softly begins with: ``DELETE`` marks them, and they are gone."""
+
+    def get_queryset(self: Any) -> models.QuerySet:
+        """Return the rows of the request's organization that aren't deleted."""
+        return super().get_queryset().alive()  # type: ignore[misc]
+
+    def perform_destroy(self: Any, instance: models.Model) -> None:
+        """Mark the row as deleted."""
+        self.queryset.filter(pk=instance.pk).soft_delete()
 
 
 class ReadOnlyViewSet(ListMixin, RetrieveMixin, RecordViewSet):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Project
+from .conftest import Project, copy_project
 
 # Connects, tells the server's process id, and stays until its standard input ends.
 PROGRAM = """
@@ -95,6 +95,21 @@ def start() -> Iterator[Start]:
         wait_until(lambda project=project: server_process(project) is None)
 
 
+@pytest.fixture(scope="session")
+def used_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a project that has been used before, to copy; making one takes a second."""
+    project = copy_project(tmp_path_factory.mktemp("used") / "project")
+    finish(project.start("-c", PROGRAM))
+    return project.data_dir
+
+
+@pytest.fixture
+def used(project: Project, used_data: Path) -> Project:
+    """A project that has been used before."""
+    subprocess.run(["cp", "-a", used_data, project.data_dir], check=True)
+    return project
+
+
 def test_a_server_starts_says_where_it_keeps_its_data_and_stops_with_its_user(project: Project, start: Start) -> None:
     program = start(project)
     assert use(program) == server_process(project)
@@ -103,64 +118,62 @@ def test_a_server_starts_says_where_it_keeps_its_data_and_stops_with_its_user(pr
     assert server_process(project) is None
 
 
-def test_the_data_stay(project: Project) -> None:
+def test_the_data_stay(used: Project) -> None:
     code = "from django.db import connection as c; k = c.cursor(); k.execute({!r}); print(k.rowcount)"
-    assert project.run("-c", code.format("CREATE TABLE kept AS SELECT 1")).returncode == 0
-    assert project.run("-c", code.format("SELECT * FROM kept")).stdout == "1\n"
+    assert used.run("-c", code.format("CREATE TABLE kept AS SELECT 1")).returncode == 0
+    assert used.run("-c", code.format("SELECT * FROM kept")).stdout == "1\n"
 
 
-def test_after_a_kill_the_next_program_works_and_no_server_is_left(project: Project, start: Start) -> None:
-    victim = start(project)
+def test_after_a_kill_the_next_program_works_and_no_server_is_left(used: Project, start: Start) -> None:
+    victim = start(used)
     use(victim)
     victim.kill()
     victim.wait()
-    program = start(project)
-    assert use(program) == server_process(project)
+    program = start(used)
+    assert use(program) == server_process(used)
     finish(program)
-    assert server_process(project) is None
+    assert server_process(used) is None
 
 
-def test_a_kill_of_the_only_user_stops_the_server(project: Project, start: Start) -> None:
-    victim = start(project)
+def test_a_kill_of_the_only_user_stops_the_server(used: Project, start: Start) -> None:
+    victim = start(used)
     use(victim)
     victim.kill()
-    wait_until(lambda: server_process(project) is None)
+    wait_until(lambda: server_process(used) is None)
 
 
-def test_a_server_without_its_keeper_is_taken_over(project: Project, start: Start) -> None:
-    victim = start(project)
+def test_a_server_without_its_keeper_is_taken_over(used: Project, start: Start) -> None:
+    victim = start(used)
     pid = use(victim)
-    os.kill(keeper_process(project), signal.SIGKILL)
+    os.kill(keeper_process(used), signal.SIGKILL)
     victim.kill()
     victim.wait()
-    program = start(project)
+    program = start(used)
     assert use(program) == pid
     finish(program)
-    assert server_process(project) is None
+    assert server_process(used) is None
 
 
-def test_after_a_kill_of_everything_the_stale_files_do_no_harm(project: Project, start: Start) -> None:
-    victim = start(project)
+def test_after_a_kill_of_everything_the_stale_files_do_no_harm(used: Project, start: Start) -> None:
+    victim = start(used)
     pid = use(victim)
-    for process in (keeper_process(project), pid, victim.pid):
+    for process in (keeper_process(used), pid, victim.pid):
         os.kill(process, signal.SIGKILL)
     victim.wait()
-    program = start(project)
+    program = start(used)
     assert use(program) not in (pid, None)
     finish(program)
 
 
-def test_a_stale_process_id_that_is_now_another_program(project: Project, start: Start) -> None:
-    finish(start(project))
-    stale = project.data_dir / "postgres" / "data" / "postmaster.pid"
+def test_a_stale_process_id_that_is_now_another_program(used: Project, start: Start) -> None:
+    stale = used.data_dir / "postgres" / "data" / "postmaster.pid"
     owner = stale.parent.stat()
-    stranger = subprocess.Popen(
-        ["sleep", "60"], user=owner.st_uid if os.geteuid() == 0 else None
-    )  # of PostgreSQL's user, or else PostgreSQL sees by itself that it is no server
+    # PostgreSQL's user runs it, or else PostgreSQL would see by itself that it is no server.
+    stranger = subprocess.Popen(["sleep", "60"], user=owner.st_uid if os.geteuid() == 0 else None)
     try:
         stale.write_text(f"{stranger.pid}\n{stale.parent}\n1\n5432\n\n\n1 1\nready\n")
         os.chown(stale, owner.st_uid, owner.st_gid)
-        program = start(project)
+        program = start(used)
         assert use(program) != stranger.pid
         finish(program)
         assert stranger.poll() is None
@@ -169,7 +182,7 @@ def test_a_stale_process_id_that_is_now_another_program(project: Project, start:
         stranger.wait()
 
 
-def test_a_living_program_gets_a_new_server_for_one_that_died(project: Project) -> None:
+def test_a_living_program_gets_a_new_server_for_one_that_died(used: Project) -> None:
     code = """
 import os, signal
 from django.db import connection
@@ -184,7 +197,7 @@ while os.path.exists(connection.settings_dict["HOST"]):
     pass
 print(ask() != before)
 """
-    result = project.run("-c", code)
+    result = used.run("-c", code)
     assert (result.returncode, result.stdout) == (0, "True\n"), result.stderr
 
 
@@ -227,20 +240,19 @@ def test_root_in_a_folder_closed_to_others(project: Project, start: Start, tmp_p
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-def test_others_may_not_connect(project: Project, start: Start) -> None:
-    program = start(project)
+def test_others_may_not_connect(used: Project, start: Start) -> None:
+    program = start(used)
     use(program)
-    lines = (project.data_dir / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
+    lines = (used.data_dir / "postgres" / "data" / "postmaster.pid").read_text().splitlines()
     assert Path(lines[4]).stat().st_mode & 0o077 == 0
     assert lines[5] == ""  # no address: nothing listens on the network
     finish(program)
     assert not Path(lines[4]).exists()
 
 
-def test_a_broken_data_folder_is_told_in_one_line(project: Project, start: Start) -> None:
-    finish(start(project))
-    (project.data_dir / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
-    result = project.manage("dbshell", "--", "-c", "SELECT 1")
+def test_a_broken_data_folder_is_told_in_one_line(used: Project) -> None:
+    (used.data_dir / "postgres" / "data" / "PG_VERSION").write_text("9.6\n")
+    result = used.manage("dbshell", "--", "-c", "SELECT 1")
     assert result.returncode == 1
     (line,) = result.stderr.splitlines()
     assert "PostgreSQL doesn't start: database files are incompatible with server" in line

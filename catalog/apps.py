@@ -1,0 +1,27 @@
+"""The catalog app."""
+
+from django.apps import AppConfig
+
+PROBLEMS = {
+    "out_of_stock": "Too little of a product is available; the detail names each product and what is left of it.",
+    "not_for_sale": "A product isn't active, so it can't be ordered.",
+    "mixed_currencies": "One order is paid in one currency; these products have several.",
+    "insufficient_stock": "The change would leave less in stock than is reserved for orders.",
+    "not_paid": "The order was never paid, so nothing can be refunded.",
+    "order_settled": "The order is no longer pending, and its amounts are settled.",
+    "already_subscribed": "The organization has a live subscription; it ends before another one begins.",
+    "idempotency_conflict": "The idempotency key was used before, for a record that differs.",
+}
+
+
+class CatalogConfig(AppConfig):
+    """Products, orders, subscriptions and usage."""
+
+    name = "catalog"
+    verbose_name = "Catalog"
+
+    def ready(self) -> None:
+        """Describe catalog's own kinds of problem where their addresses lead."""
+        from core.api import problems
+
+        problems.KINDS.update(PROBLEMS)

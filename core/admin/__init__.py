@@ -1,0 +1,16 @@
+"""The admin kit, and the admin pages of core's records."""
+
+from core.admin import api_keys, audit_events, organizations, users  # noqa: F401 (they register themselves)
+from core.admin.actions import RecordAction
+from core.admin.base import RecordAdmin, RecordInline
+from core.admin.filters import DateRangeFilter, RangeFilter, RelatedFilter, WordFilter
+
+__all__ = [
+    "DateRangeFilter",
+    "RangeFilter",
+    "RecordAction",
+    "RecordAdmin",
+    "RecordInline",
+    "RelatedFilter",
+    "WordFilter",
+]

@@ -1,0 +1,128 @@
+"""The audit log, to read."""
+
+from typing import Any
+
+from django.apps import apps
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from core.admin.base import RecordAdmin
+from core.admin.filters import FormFilter
+from core.admin.forms import pretty_json
+from core.models import AuditEvent
+
+
+class ExactFilter(FormFilter):
+    """Rows with just this value."""
+
+    lookups = {"exact": ""}
+
+
+class ResourceFilter(admin.SimpleListFilter):
+    """Events of one kind of record."""
+
+    title = "resource type"
+    parameter_name = "resource_type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return the kinds of records that have events."""
+        kinds = {model.resource() for model in apps.get_models() if hasattr(model, "resource")}
+        return [(kind, kind.replace("_", " ")) for kind in sorted(kinds | {"group", "request"})]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        """Return the events of the kind."""
+        return queryset.filter(resource_type=self.value()) if self.value() else queryset
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(RecordAdmin):
+    """The audit log. It can only be read."""
+
+    description = "Who did what, when, from where; what it was before and after."
+    list_display = ("timestamp", "event_type", "resource", "who", "source", "organization", "success")
+    list_filter = (
+        ("event_type", ExactFilter),
+        ResourceFilter,
+        "organization",
+        "user",
+        "timestamp",
+        "success",
+    )
+    list_keep = ("details",)
+    ordering = ("-timestamp", "-pk")
+    search_fields = ("=resource_id", "=request_id")
+    search_help_text = "The id of an event, of a record, or of a request."
+    list_select_related = ("organization",)
+    fields = (
+        "timestamp",
+        "event_type",
+        "resource",
+        "organization",
+        "who",
+        "api_key",
+        "success",
+        "error_message",
+        "what_changed",
+        "source",
+        "request_id",
+        "ip_address",
+        "user_agent",
+        "shown_details",
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
+        """Return the events in reach. What they refer to may be gone."""
+        return super().get_queryset(request).select_related("organization", "user", "api_key")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Say no."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Say no."""
+        return False
+
+    @admin.display(description="By")
+    def who(self, event: AuditEvent) -> str:
+        """Return the email as it was."""
+        return event.user_email or "-"
+
+    @admin.display(description="Source")
+    def source(self, event: AuditEvent) -> str:
+        """Return by which way it came: admin, api, command, job, or the database client."""
+        return str(event.details.get("source", "-"))
+
+    @admin.display(description="Record")
+    def resource(self, event: AuditEvent) -> str | SafeString:
+        """Return the record's kind and id, as a link where it has a page."""
+        text = f"{event.resource_type} {event.resource_id or ''}".strip()
+        for model in self.admin_site._registry:
+            if event.resource_id and hasattr(model, "resource") and model.resource() == event.resource_type:
+                options = model._meta
+                try:
+                    url = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=(event.resource_id,))
+                except NoReverseMatch:
+                    return text
+                return format_html('<a href="{}">{}</a>', url, text)
+        return text
+
+    @admin.display(description="What changed")
+    def what_changed(self, event: AuditEvent) -> str | SafeString:
+        """Return the changed fields as a table."""
+        if not event.changes():
+            return "-"
+        return render_to_string("admin/event_changes.html", {"event": event})
+
+    @admin.display(description="Details")
+    def shown_details(self, event: AuditEvent) -> SafeString:
+        """Return the details as people read them."""
+        return format_html('<pre class="muster-json">{}</pre>', pretty_json(event.details))

@@ -1,0 +1,45 @@
+"""The admin site: Django's, with our name, our autocomplete, and our account of what the user did last."""
+
+from typing import Any
+
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.http import HttpRequest, HttpResponse
+
+
+class LoginForm(AdminAuthenticationForm):
+    """Django's form, which calls the login what it is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = "Email"
+
+
+class MusterAdminSite(AdminSite):
+    """The staff console."""
+
+    site_title = "Muster"
+    site_header = "Muster"
+    index_title = "Records"
+    site_url = None
+    login_form = LoginForm
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[dict[str, Any]]:
+        """Return the apps and their records, each with the line that its ModelAdmin describes it by."""
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
+            for model in app["models"]:
+                model["description"] = getattr(self._registry[model["model"]], "description", "")
+        return apps
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the records by app, and what the user did last."""
+        from core.admin.history import recent
+
+        return super().index(request, {"recent": recent(request, self), **(extra_context or {})})
+
+    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+        """Answer what an autocomplete offers, without counting."""
+        from core.admin.autocomplete import RecordAutocomplete
+
+        return RecordAutocomplete.as_view(admin_site=self)(request)
