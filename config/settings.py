@@ -38,6 +38,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "core",  # first, since its templates take the place of the admin's
+    "catalog",
     "core.admin_config.MusterAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
