@@ -8,7 +8,6 @@ from django.contrib import admin
 from django.db.models import Model
 from django.urls import reverse
 
-
 ROW = re.compile(r'<th class="field-[^"]*"><a href="[^"]*/([0-9a-f-]{36})/change/')
 
 
