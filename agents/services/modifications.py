@@ -6,7 +6,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 
-from agents.models import Modification
+from agents.models import Modification, ModificationStatus
 from core.errors import ConflictError
 from core.models import Organization, User
 
@@ -21,6 +21,24 @@ def may_review(*, modification: Modification, user_id: Any) -> bool:
     settings = Organization.objects.values_list("settings", flat=True).get(pk=modification.organization_id)
     section = settings.get("modifications") if isinstance(settings, dict) else None
     return isinstance(section, dict) and section.get("self_review") is True
+
+
+@transaction.atomic
+def amend(*, modification: Modification, user: User, **changes: Any) -> Modification:
+    """Change what was asked for. Only who asked may: a reviewer would else approve a request of their own.
+
+    Raises PermissionDenied for others, ConflictError once it was reviewed.
+    """
+    modification = Modification.objects.select_for_update(of=("self",)).get(pk=modification.pk)
+    if user.pk != modification.requested_by_id:
+        raise PermissionDenied("Only who asked for a modification can change what is asked for.")
+    if modification.status != ModificationStatus.PENDING:
+        raise ConflictError(f"It is “{modification.status}”: what was asked for stays as it was reviewed.")
+    for name, value in changes.items():
+        setattr(modification, name, value)
+    modification.save(update_fields=list(changes))
+    modification.refresh_from_db()
+    return modification
 
 
 def approve(*, modification: Modification, reviewer: User, comment: str, as_of: datetime | None = None) -> Modification:

@@ -19,7 +19,7 @@ def append_context(
     ``version`` is the one that the caller expects it to become; of several who append the same, one wins. Raises
     ConflictError when it isn't the next one. Without it, each becomes the next in turn.
     """
-    # The database numbers contexts under the same lock; taken here first, so that the answer to a wrong version is kind.
+    # The database numbers under the same lock. It is taken first, so that the answer to a wrong version is kind.
     Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     contexts = ProjectContext.objects.filter(project=project)
     if version is not None:

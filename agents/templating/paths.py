@@ -14,7 +14,7 @@ FORBIDDEN = set('<>:"|?*\\')
 
 def check_path(path: str) -> None:
     """Raise TemplateError for a path that could lead elsewhere, or that some system can't write."""
-    # “．．” is another name to most systems, and “..” to those that fold such letters.
+    # Two wide dots are a name like others to most systems, and “..” to those that fold such letters.
     for spelling in {path, unicodedata.normalize("NFKC", path)}:
         _check_spelling(spelling)
 
