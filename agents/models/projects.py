@@ -226,7 +226,7 @@ class Modification(OrganizationRecord):
             one_of("risk_level", RiskLevel, name="agents_modification_risk_level"),
             json_object("impact_analysis", name="agents_modification_impact_object"),
             models.CheckConstraint(
-                name="agents_modification_reviewed",
+                name="agents_modification_status_reviewed",
                 condition=Q(status=ModificationStatus.PENDING, reviewed_at=None, reviewed_by=None, review_comment="")
                 | (
                     ~Q(status=ModificationStatus.PENDING)
@@ -236,13 +236,13 @@ class Modification(OrganizationRecord):
                 violation_error_message="A review has a reviewer, a time and a comment; before, there is none.",
             ),
             models.CheckConstraint(
-                name="agents_modification_applied",
+                name="agents_modification_status_applied",
                 condition=Q(status=ModificationStatus.APPLIED, applied_at__isnull=False)
                 | (~Q(status=ModificationStatus.APPLIED) & Q(applied_at=None)),
                 violation_error_message="“applied_at” says when an applied modification was applied.",
             ),
             models.CheckConstraint(
-                name="agents_modification_failed",
+                name="agents_modification_status_failed",
                 condition=(Q(status=ModificationStatus.FAILED, failed_at__isnull=False) & ~Q(error_message=""))
                 | (~Q(status=ModificationStatus.FAILED) & Q(failed_at=None, error_message="")),
                 violation_error_message="A failed modification has a time and an error; others have none.",

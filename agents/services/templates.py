@@ -25,9 +25,9 @@ def check(*, files: Any, required_variables: Any, optional_variables: Any) -> No
         errors["files"] = problems
     else:
         language = Language()
-        problems = [problem for path, text in files.items() if (problem := _file(language, path, text, declared))]
-        if problems:
-            errors["files"] = [ValidationError(problem, "invalid") for problem in problems]
+        found = [problem for path, text in files.items() if (problem := _file(language, path, text, declared))]
+        if found:
+            errors["files"] = [ValidationError(problem, "invalid") for problem in found]
     if errors:
         raise ValidationError(errors)
 

@@ -38,7 +38,7 @@ class HeartbeatSerializer(serializers.Serializer):
     """What an agent has done since it last reported."""
 
     actions = serializers.IntegerField(min_value=0, max_value=MAX_REPORTED, default=0)
-    errors = serializers.IntegerField(
+    errors = serializers.IntegerField(  # type: ignore[assignment] # DRF keeps declared fields apart
         min_value=0, max_value=MAX_REPORTED, default=0, help_text="Those of the actions that failed."
     )
 

@@ -93,7 +93,7 @@ class ProjectContextViewSet(CreateMixin, ReadOnlyViewSet):
 
     def perform_create(self, serializer: Any) -> models.Model:
         """Append the next version."""
-        return projects.append_context(created_by=self.request.user, **serializer.validated_data)
+        return projects.append_context(created_by=user_of(self.request), **serializer.validated_data)
 
 
 class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
@@ -116,7 +116,9 @@ class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
 
     def perform_update(self, serializer: Any) -> models.Model:
         """Change what was asked for."""
-        return modifications.amend(modification=serializer.instance, user=self._user(), **serializer.validated_data)
+        return modifications.amend(
+            modification=serializer.instance, user=user_of(self.request), **serializer.validated_data
+        )
 
     @extend_schema(request=serializers.ReviewSerializer)
     @action(detail=True, methods=["post"])
@@ -143,7 +145,9 @@ class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
         return self._do(pk, modifications.fail, serializers.FailureSerializer(data=request.data))
 
     def _review(self, pk: Any, service: Callable[..., Modification]) -> Response:
-        return self._do(pk, service, serializers.ReviewSerializer(data=self.request.data), reviewer=self._user())
+        return self._do(
+            pk, service, serializers.ReviewSerializer(data=self.request.data), reviewer=user_of(self.request)
+        )
 
     def _do(self, pk: Any, service: Callable[..., Modification], body: Any, **more: Any) -> Response:
         """Call the service for the modification, and answer it as it then stands."""
@@ -152,7 +156,8 @@ class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
             modification = service(modification=self.get_for_update(pk), **body.validated_data, **more)
         return self.answer(modification)
 
-    def _user(self) -> User:
-        user = self.request.user
-        assert isinstance(user, User)
-        return user
+
+def user_of(request: Request) -> User:
+    """Return the user on whose behalf the request acts."""
+    assert isinstance(request.user, User)
+    return request.user
