@@ -172,12 +172,11 @@ class RecordActionsMixin:
         if isinstance(data, HttpResponse):
             return data
         self.run_action(request, action, [record], data)
-        back = reverse(
-            f"admin:{self.opts.app_label}_{self.opts.model_name}_change",
-            args=(record.pk,),
-            current_app=self.admin_site.name,
-        )
-        return HttpResponseRedirect(back)
+        return HttpResponseRedirect(self._place("change", record.pk))
+
+    def _place(self: "RecordAdmin", page: str, *args: Any) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(name, args=args, current_app=self.admin_site.name)
 
     def bulk_action(
         self: "RecordAdmin", action: RecordAction
@@ -218,6 +217,7 @@ class RecordActionsMixin:
             "media": self.media + (form.media if form else forms.Media()),
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "confirmed_name": CONFIRMED,
+            "back": self._place("change", records[0].pk) if len(records) == 1 else self._place("changelist"),
         }
         return TemplateResponse(request, "admin/record_action.html", context)
 

@@ -51,8 +51,10 @@ class FormFilter(FieldListFilter):
     def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
         """Return what the template draws: the inputs, and the other parameters to keep."""
         kept = {name: values for name, values in changelist.filter_params.items() if name not in self.parameters}
+        inputs = [self.input(name, label) for name, label in self.parameters.items()]
         yield {
-            "inputs": [self.input(name, label) for name, label in self.parameters.items()],
+            "inputs": inputs,
+            "immediate": any("widget" in drawn for drawn in inputs),
             "kept": [(name, value) for name, values in kept.items() for value in values],
             "clear": changelist.get_query_string(remove=list(self.parameters)) if self.values else None,
         }
