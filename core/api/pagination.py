@@ -18,6 +18,8 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 
+from core.api.parameters import words_parameter
+
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 
@@ -218,10 +220,10 @@ class KeysetPagination(BasePagination):
             parameter("limit", "Rows a page.", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             parameter("cursor", "Where the page begins; taken from “next” or “previous”.", type="string"),
             parameter("count", "Ask for the number of rows in all.", type="string", enum=["estimate", "exact"]),
-            parameter(
+            words_parameter(
                 "ordering",
-                f"By {', '.join(names)}; “-” turns one round, a comma joins. Default: {','.join(view.ordering)}.",
-                type="string",
+                f"Joined by commas; “-” begins with the greatest. Default: {','.join(view.ordering)}.",
+                [direction + name for name in names for direction in ("", "-")],
             ),
         ]
 
