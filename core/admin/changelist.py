@@ -64,6 +64,10 @@ def heavy_fields(model: type[Model], shown: Iterable[str]) -> list[str]:
 class RecordChangeList(ChangeList):
     """Django's list with keyset pages in place of numbered ones."""
 
+    model_admin: Any
+    list_select_related: Any
+    sortable_by: Any
+    title: Any
     keys: list[Key]
     next_link: str | None
     previous_link: str | None

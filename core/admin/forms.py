@@ -90,8 +90,8 @@ def organization_field(request: HttpRequest, model: type[models.Model], admin_si
     field = model._meta.get_field("organization")
     return ModelChoiceField(
         queryset=choices,
-        widget=AutocompleteSelect(field, admin_site),  # type: ignore[arg-type]
-        required=not field.null,  # type: ignore[union-attr]
+        widget=AutocompleteSelect(field, admin_site),
+        required=not field.null,
         help_text="A record stays in its organization for good.",
     )
 
@@ -123,7 +123,11 @@ def pretty_json(value: Any, encoder: Any = None) -> str:
 def array_formfield(field: ArrayField) -> forms.Field:
     """Return the form field of a list: boxes to tick where its words are given, else text with commas."""
     base = field.base_field
-    common = {"required": not field.blank, "label": capfirst(field.verbose_name), "help_text": field.help_text}
+    common: dict[str, Any] = {
+        "required": not field.blank,
+        "label": capfirst(field.verbose_name),
+        "help_text": field.help_text,
+    }
     if base.choices:
         return forms.MultipleChoiceField(choices=base.choices, widget=forms.CheckboxSelectMultiple, **common)
     common["help_text"] = common["help_text"] or "Separated by commas."
