@@ -16,6 +16,7 @@ from django.urls import URLPattern
 
 from core.admin.actions import RecordActionsMixin
 from core.admin.editing import EditingMixin
+from core.admin.forms import RecordForm, RecordInlineFormSet
 from core.admin.history import HistoryMixin
 from core.admin.lists import ListMixin
 from core.admin.rooted import Rooted
@@ -65,8 +66,13 @@ class RecordAdmin(
 
 
 class RecordInline(Rooted, admin.TabularInline):
-    """Rows of another table on a record's page: few ones, since all of them are drawn."""
+    """Rows of another table on a record's page: few ones, since all of them are drawn.
 
+    They belong to the organization of the record, and so does what they refer to.
+    """
+
+    form = RecordForm
+    formset = RecordInlineFormSet
     extra = 0
     show_change_link = True
     view_on_site = False

@@ -11,7 +11,7 @@ from django.forms.models import ModelChoiceField
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
-from core.admin.tenancy import organization_of, reach_of, within
+from core.admin.tenancy import has_organization, organization_of, reach_of, within
 from core.models import Organization
 from core.violations import Violation
 
@@ -68,6 +68,24 @@ class RecordForm(forms.ModelForm):
             self.add_error(
                 name, forms.ValidationError(f"This {noun} belongs to another organization.", code="does_not_exist")
             )
+
+
+class RecordInlineFormSet(forms.BaseInlineFormSet):
+    """Puts new rows in the organization of the record that they hang on."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> forms.ModelForm:
+        form = super()._construct_form(i, **kwargs)  # type: ignore[misc]
+        self._adopt(form.instance)
+        return form
+
+    def save_new(self, form: forms.ModelForm, commit: bool = True) -> models.Model:
+        """Save a new row. On the page of a new record, the organization is known by now."""
+        self._adopt(form.instance)
+        return super().save_new(form, commit=commit)
+
+    def _adopt(self, row: models.Model) -> None:
+        if has_organization(type(row)) and row._state.adding:
+            row.organization_id = organization_of(self.instance)  # type: ignore[attr-defined]
 
 
 def organization_of_unsaved(instance: models.Model, cleaned: dict[str, Any]) -> Any:

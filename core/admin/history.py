@@ -90,7 +90,7 @@ def page(request: HttpRequest, events: QuerySet[AuditEvent]) -> tuple[list[Audit
 def recent(request: HttpRequest, admin_site: Any) -> list[dict[str, Any]]:
     """Return what the user did last, each with the address of the record where there is one."""
     places = {model.resource(): model._meta for model in admin_site._registry if hasattr(model, "resource")}
-    events = visible(request, AuditEvent.objects.filter(user=request.user.pk))
+    events = visible(request, AuditEvent.objects.filter(user=request.user.pk).exclude(event_type__startswith="login."))
     events = events.only("event_type", "resource_type", "resource_id", "timestamp")
     return [
         {"event": event, "url": _address(places.get(event.resource_type), event)}
