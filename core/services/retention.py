@@ -115,5 +115,8 @@ def _reason(error: ProtectedError | RestrictedError | IntegrityError) -> str:
         violation = explain(error)
         return violation.message if violation else str(error)
     referrers = error.protected_objects if isinstance(error, ProtectedError) else error.restricted_objects
-    counts = Counter(str(each._meta.verbose_name_plural) for each in referrers)
-    return f"{', '.join(f'{count:,} {name}' for name, count in sorted(counts.items()))} still refer to it or its parts"
+    counts = Counter(each._meta for each in referrers)
+    told = [
+        f"{count:,} {meta.verbose_name if count == 1 else meta.verbose_name_plural}" for meta, count in counts.items()
+    ]
+    return f"still referred to, itself or its parts, by {', '.join(sorted(told))}"
