@@ -44,7 +44,7 @@ class AuditEventAdmin(RecordAdmin):
     """The audit log. It can only be read."""
 
     description = "Who did what, when, from where; what it was before and after."
-    list_display = ("timestamp", "event_type", "resource", "who", "source", "organization", "success")
+    list_display = ("timestamp", "event_type", "short_resource", "who", "source", "organization", "success")
     list_filter = (
         ("event_type", ExactFilter),
         ResourceFilter,
@@ -102,11 +102,20 @@ class AuditEventAdmin(RecordAdmin):
         return str(event.details.get("source", "-"))
 
     @admin.display(description="Record")
+    def short_resource(self, event: AuditEvent) -> str | SafeString:
+        """Return the record's kind and the end of its id, as a link where it has a page."""
+        return self._resource(event, f"{event.resource_type} …{str(event.resource_id)[-8:]}")
+
+    @admin.display(description="Record")
     def resource(self, event: AuditEvent) -> str | SafeString:
         """Return the record's kind and id, as a link where it has a page."""
-        text = f"{event.resource_type} {event.resource_id or ''}".strip()
+        return self._resource(event, f"{event.resource_type} {event.resource_id}")
+
+    def _resource(self, event: AuditEvent, text: str) -> str | SafeString:
+        if event.resource_id is None:
+            return event.resource_type
         for model in self.admin_site._registry:
-            if event.resource_id and hasattr(model, "resource") and model.resource() == event.resource_type:
+            if hasattr(model, "resource") and model.resource() == event.resource_type:
                 options = model._meta
                 try:
                     url = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=(event.resource_id,))
