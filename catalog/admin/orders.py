@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from catalog.admin.filters import WholeTextFilter
@@ -12,7 +13,6 @@ from catalog.models import Order, OrderLine, OrderStatus
 from catalog.services import orders
 from core.admin import RecordAction, RecordAdmin, RecordInline
 from core.admin.forms import RecordForm, RecordInlineFormSet
-from core.admin.lists import Rows
 from core.errors import ConflictError
 from core.violations import Violation
 
@@ -212,7 +212,7 @@ class OrderAdmin(RecordAdmin):
 
     # --- Searching ---------------------------------------------------------------------------------
 
-    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
         """Return the orders whose number begins so, or whose customer has this email; indexes serve both."""
         term = search_term.strip()
         if not term or len(term) in (32, 36) or "\0" in term:

@@ -4,13 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from catalog.admin.filters import WholeTextFilter
 from catalog.models import Product
 from catalog.services import products, stock
 from core.admin import RecordAction, RecordAdmin
-from core.admin.lists import Rows
 from core.search import matching
 
 
@@ -72,7 +72,7 @@ class ProductAdmin(RecordAdmin):
         """Return what makes the slug, while the product is new: an address that is known should stay."""
         return {} if obj else super().get_prepopulated_fields(request, obj)
 
-    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
         """Return the rows whose name or SKU has each word, by the trigram index."""
         if len(search_term.strip()) in (32, 36) or "\0" in search_term:
             return super().get_search_results(request, queryset, search_term)
