@@ -1,10 +1,11 @@
 """The audit log, to read."""
 
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
@@ -52,11 +53,12 @@ class AuditEventAdmin(RecordAdmin):
         "user",
         "timestamp",
         "success",
+        ("request_id", ExactFilter),
     )
     list_keep = ("details",)
     ordering = ("-timestamp", "-pk")
-    search_fields = ("=resource_id", "=request_id")
-    search_help_text = "The id of an event, of a record, or of a request."
+    search_fields = ("=resource_id",)
+    search_help_text = "The id of an event or of a record."
     list_select_related = ("organization",)
     fields = (
         "timestamp",
@@ -78,6 +80,16 @@ class AuditEventAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
         """Return the events in reach. What they refer to may be gone."""
         return super().get_queryset(request).select_related("organization", "user", "api_key")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
+        """Return the event with this id, or the events of the record with this id."""
+        if not search_term.strip():
+            return queryset, False
+        try:
+            key = UUID(search_term.strip())
+        except ValueError:
+            return queryset.none(), False
+        return queryset.filter(Q(pk=key) | Q(resource_id=key)), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Say no."""
