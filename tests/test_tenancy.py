@@ -9,17 +9,16 @@ import json
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
 import django_filters
 import pytest
-from django.db import IntegrityError, connection, models, transaction
+from django.db import connection, models, transaction
 
 from core.models import AuditEvent, Organization
-from tests.factories import make
+from tests.factories import make, make_many
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
 from tests.kit.database import digests, writes_nothing
@@ -153,8 +152,8 @@ def test_cursors_of_another_organization_open_nothing(
     theirs: Theirs, ours: Rows, owner: Actor, stranger: Actor, other_organization: Organization
 ) -> None:
     for route in list_routes():
-        with suppress(IntegrityError), transaction.atomic():  # some records are one of a kind
-            make(route.model, other_organization)
+        if route.model is not Organization:
+            make_many(route.model, other_organization, 2)
         if taken := stranger.client.get(route.path(), {"limit": 1}).json()["next"]:
             query = taken.partition("?")[2]
             theirs.assert_unseen(owner.client.get(f"{route.path()}?{query}"), route)
@@ -243,21 +242,26 @@ def references(row: Row, organization: Organization) -> dict[str, str]:
     return {name: str(make(target, organization).pk) for name, target in targets.items()}  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("row", BODIED, ids=str)
-def test_a_reference_to_theirs_is_answered_like_one_to_nothing(
-    row: Row, owner: Actor, organization: Organization, theirs: Theirs
+def test_references_to_theirs_are_answered_like_those_to_nothing(
+    owner: Actor, organization: Organization, theirs: Theirs
 ) -> None:
-    target = target_of(row, organization)
-    path = row.route.path(target.pk if target else None)
-    body = json.dumps((body_of(row, organization) or {}) | references(row, organization))
-    for identifier in sorted(set(UUID.findall(body))):
-        for foreign in theirs.rows.values():
-            nothing = uuid.uuid4()
-            with writes_nothing():
-                answer = owner.by_key.send(row.method, path, json.loads(body.replace(identifier, str(foreign.pk))))
-                other = owner.by_key.send(row.method, path, json.loads(body.replace(identifier, str(nothing))))
-            assert neutral(answer, foreign.pk, nothing) == neutral(other, foreign.pk, nothing), (row, foreign)
-            assert 400 <= answer.status_code < 500, (row, foreign)
+    tried = 0
+    for row in BODIED:
+        with transaction.atomic():
+            target = target_of(row, organization)
+            path = row.route.path(target.pk if target else None)
+            body = json.dumps((body_of(row, organization) or {}) | references(row, organization))
+            for identifier in sorted(set(UUID.findall(body))):
+                with writes_nothing():
+                    for foreign in theirs.rows.values():
+                        nothing = uuid.uuid4()
+                        bodies = [json.loads(body.replace(identifier, str(pk))) for pk in (foreign.pk, nothing)]
+                        answer, other = [owner.by_key.send(row.method, path, each) for each in bodies]
+                        assert neutral(answer, foreign.pk, nothing) == neutral(other, foreign.pk, nothing), row
+                        assert 400 <= answer.status_code < 500, row
+                tried += 1
+            transaction.set_rollback(True)
+    assert tried, "No body refers to anything: this test proves nothing."
 
 
 def test_a_body_never_chooses_the_organization(

@@ -97,11 +97,19 @@ class Cursor:
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
             values = [
-                None if value is None else key.field.to_python(value) for key, value in zip(keys, texts, strict=True)
+                None if value is None else key.field.to_python(_storable(value))
+                for key, value in zip(keys, texts, strict=True)
             ]
         except (ValueError, TypeError, binascii.Error, DjangoValidationError) as error:
             raise ValidationError({"cursor": "This is no cursor; take it from “next” or “previous”."}) from error
         return cls(values, bool(backwards))
+
+
+def _storable(value: Any) -> Any:
+    """Return the value; ValueError where PostgreSQL can't hold it, and so can't compare with it."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a null character")
+    return value
 
 
 class _Holder:
