@@ -1,6 +1,6 @@
 """The viewsets that the API is made of: rooted in the request's organization, read through PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -75,8 +75,8 @@ class RecordViewSet(GenericViewSet):
 
         The text is PostgreSQL's own, but for serializers that declare ``ordinary_fields``: those render instances.
         """
-        ordinary = set(getattr(serializer.Meta, "ordinary_fields", ())) & set(serializer.fields)
-        if not ordinary:
+        ordinary: Iterable[str] = getattr(serializer.Meta, "ordinary_fields", ())
+        if not any(name in serializer.fields for name in ordinary):
             return list(rows.values_list(row_text(serializer), *names))
         renderer = JSONRenderer()
         return [
