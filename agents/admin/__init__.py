@@ -1,1 +1,3 @@
-"""The admin of agents."""
+"""Admin pages of agents' records."""
+
+from agents.admin import projects, roster, templates  # noqa: F401 (they register themselves)
