@@ -10,6 +10,7 @@ from agents.models.evidence import (
     MetricType,
     StoredContent,
 )
+from agents.models.messages import AgentMessage, MessageType
 from agents.models.projects import (
     Modification,
     ModificationStatus,
@@ -20,7 +21,7 @@ from agents.models.projects import (
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
 from agents.models.templates import Complexity, Template
-from agents.models.work import AgentMessage, MessageType, Priority, RunStatus, Task, TaskRun, TaskStatus
+from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
 __all__ = [
     "Agent",

@@ -8,8 +8,9 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from agents.models.messages import AgentMessage
 from agents.models.roster import Squad
-from agents.models.work import AgentMessage, Task, TaskRun
+from agents.models.work import Task, TaskRun
 from core.constraints import SameOrganization, between, given, one_of
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationLog, OrganizationRecord, User
