@@ -127,10 +127,60 @@ COMMENT ON FUNCTION agents_keep_task() IS
     'Keeps the counters of a task true whatever is written to them, and lets none end that has active runs.';
 """
 
+RUN_OF_TASK = """
+CREATE FUNCTION agents_run_of_task() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    task_of_run uuid;
+BEGIN
+    IF NEW.task_run_id IS NULL THEN
+        RETURN NEW;
+    END IF;
+    -- Here and not at the transaction's end, as foreign keys are checked, because the task is filled in here.
+    SELECT task_id INTO task_of_run FROM agents_taskrun
+     WHERE id = NEW.task_run_id AND organization_id = NEW.organization_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'run % doesn''t exist in the organization', NEW.task_run_id
+            USING ERRCODE = 'foreign_key_violation', TABLE = TG_TABLE_NAME, COLUMN = 'task_run_id',
+                  CONSTRAINT = TG_TABLE_NAME || '_task_run';
+    END IF;
+    NEW.task_id := coalesce(NEW.task_id, task_of_run);
+    IF NEW.task_id <> task_of_run THEN
+        RAISE EXCEPTION '"task_run" is a run of another task'
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'task_run',
+                  CONSTRAINT = TG_TABLE_NAME || '_run_of_task';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION agents_run_of_task() IS 'Keeps the run that evidence comes from a run of its task.';
+"""
+
+KEEP_INSIGHT = """
+CREATE FUNCTION agents_keep_insight() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF OLD.status <> 'draft' AND NEW.insight <> OLD.insight THEN
+        RAISE EXCEPTION '"insight" changes only while it is a draft'
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'insight',
+                  CONSTRAINT = 'agents_learninginsight_kept';
+    END IF;
+    IF NEW.times_applied <> OLD.times_applied
+       AND (NEW.status <> 'accepted' OR NEW.times_applied < OLD.times_applied) THEN
+        RAISE EXCEPTION '"times_applied" only rises, and only while the insight is accepted'
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'times_applied',
+                  CONSTRAINT = 'agents_learninginsight_applications';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION agents_keep_insight() IS 'Keeps an accepted insight, and counts its applications upwards.';
+"""
+
 OPERATIONS = [
     migrations.RunSQL(MAX_ACTIVE_RUNS, "DROP FUNCTION agents_max_active_runs(jsonb)"),
     make("agents_number_run", NUMBER_RUN),
     make("agents_gapless_runs", GAPLESS_RUNS),
     make("agents_count_run", COUNT_RUN),
     make("agents_keep_task", KEEP_TASK),
+    make("agents_run_of_task", RUN_OF_TASK),
+    make("agents_keep_insight", KEEP_INSIGHT),
 ]

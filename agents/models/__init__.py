@@ -1,16 +1,9 @@
 """The records of agents."""
 
-from agents.models.evidence import (
-    Artifact,
-    ArtifactType,
-    Feedback,
-    InsightStatus,
-    LearningInsight,
-    MetricSnapshot,
-    MetricType,
-    StoredContent,
-)
+from agents.models.artifacts import Artifact, ArtifactType, StoredContent
+from agents.models.feedback import Feedback, InsightStatus, LearningInsight
 from agents.models.messages import AgentMessage, MessageType
+from agents.models.metrics import MetricSnapshot, MetricType
 from agents.models.projects import (
     Modification,
     ModificationStatus,

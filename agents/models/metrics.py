@@ -1,0 +1,79 @@
+"""Measured values."""
+
+import math
+
+from django.contrib.postgres.indexes import GinIndex
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from agents.models.evidence import OfWork
+from agents.models.projects import NoUpdate
+from core.constraints import SameOrganization, given, json_object, one_of
+from core.models import OrganizationLog
+
+
+class MetricType(models.TextChoices):
+    """How a metric's values are to be read (as OpenTelemetry and Prometheus name them)."""
+
+    COUNTER = "counter", "Counter"
+    GAUGE = "gauge", "Gauge"
+    HISTOGRAM = "histogram", "Histogram"
+    SUMMARY = "summary", "Summary"
+
+
+def validate_finite(value: float) -> None:
+    """Refuse the floats that are no number, or no finite one."""
+    if not math.isfinite(value):
+        raise ValidationError("This must be a finite number.", code="not_finite")
+
+
+class MetricSnapshot(OfWork, OrganizationLog):
+    """One measured value. It never changes; a run's value belongs to the run's task as well.
+
+    Its table is the largest one, so each index here earns its keep: those of the references begin with them,
+    and serve both the list of a task's values and the deletion of a task.
+    """
+
+    name = models.CharField(max_length=200)
+    metric_type = models.CharField(max_length=20, choices=MetricType, default=MetricType.GAUGE)
+    value = models.FloatField(validators=[validate_finite])
+    unit = models.CharField(max_length=50, blank=True)
+    labels = models.JSONField(default=dict, blank=True, help_text='Words by key: {"region": "eu"}.')
+    timestamp = models.DateTimeField(db_default=Now(), help_text="When it was measured; by default, now.")
+
+    class Meta(OrganizationLog.Meta):
+        default_related_name = "metrics"
+        ordering = ["-timestamp", "-id"]
+        constraints = [
+            *OrganizationLog.Meta.constraints,
+            SameOrganization("task", name="agents_metricsnapshot_task"),
+            SameOrganization("task_run", name="agents_metricsnapshot_task_run"),
+            given("name", name="agents_metricsnapshot_name_given"),
+            one_of("metric_type", MetricType, name="agents_metricsnapshot_type"),
+            models.CheckConstraint(
+                name="agents_metricsnapshot_finite",
+                condition=Q(value__gt=float("-inf"), value__lt=float("inf")),
+                violation_error_message="“value” must be a finite number.",
+            ),
+            json_object("labels", name="agents_metricsnapshot_labels"),
+        ]
+        indexes = [
+            models.Index(fields=["organization", "timestamp", "id"], name="agents_metric_newest"),
+            models.Index(fields=["organization", "name", "timestamp", "id"], name="agents_metric_name_newest"),
+            models.Index(fields=["organization", "metric_type", "timestamp", "id"], name="agents_metric_type_newest"),
+            models.Index(
+                fields=["task", "timestamp", "id"], condition=Q(task__isnull=False), name="agents_metric_task_newest"
+            ),
+            models.Index(
+                fields=["task_run", "timestamp", "id"],
+                condition=Q(task_run__isnull=False),
+                name="agents_metric_run_newest",
+            ),
+            GinIndex(fields=["labels"], opclasses=["jsonb_path_ops"], name="agents_metric_labels"),
+        ]
+        triggers = [NoUpdate()]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:g} {self.unit}".strip()
