@@ -1,6 +1,7 @@
 """The catalog app."""
 
 from django.apps import AppConfig
+from django.db.models import Count, Sum
 
 PROBLEMS = {
     "out_of_stock": "Too little of a product is available; the detail names each product and what is left of it.",
@@ -25,3 +26,21 @@ class CatalogConfig(AppConfig):
         from core.api import problems
 
         problems.KINDS.update(PROBLEMS)
+
+    def summary(self) -> list[tuple[str, object]]:
+        """Return lines for `manage.py seed`: the orders by status, and what was earned, by currency."""
+        from catalog.models import Order, OrderStatus
+
+        by_status = Order.objects.order_by().values_list("status").annotate(Count("*"))
+        counts = dict(by_status)
+        earned = (
+            Order.objects.filter(paid_at__isnull=False)
+            .exclude(status__in=[OrderStatus.CANCELLED, OrderStatus.REFUNDED])
+            .order_by("currency")
+            .values_list("currency")
+            .annotate(Sum("total"))
+        )
+        return [
+            *((f"orders {status.label.lower()}", counts[status]) for status in OrderStatus if status in counts),
+            *((f"revenue in {currency}", f"{total:,.2f}") for currency, total in earned),
+        ]

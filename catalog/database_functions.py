@@ -64,7 +64,7 @@ BEGIN
         RAISE EXCEPTION 'order numbers have 40 bits: % is none', ordinal USING ERRCODE = 'numeric_value_out_of_range';
     END IF;
     FOR round IN 1..4 LOOP
-        mixed := ((low + round * 668265263) * 2654435769) & 4294967295;
+        mixed := ((low + round * 668265263::bigint) * 2654435769) & 4294967295;
         mixed := high # ((mixed # (mixed >> 15)) >> 9 & half);
         high := low;
         low := mixed;

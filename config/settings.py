@@ -38,6 +38,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 INSTALLED_APPS = [
     "core",  # first, since its templates take the place of the admin's
+    "catalog",
     "core.admin_config.MusterAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -165,6 +166,9 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 
+# The demo story: each app's part is a demo.json, and they load in this order.
+FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents")]
+
 # --- The API ---------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -197,6 +201,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "core.api.schema.add_problem",
+        "core.api.schema.allow_narrowed_rows",
     ],
 }
 

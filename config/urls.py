@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from agents.api.urls import router as agents_router
+from catalog.api.urls import router as catalog_router
 from core.api import problems
 from core.api.urls import router as core_router
 from core.urls import health_urls
@@ -18,6 +19,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include(core_router.urls)),
     path("api/v1/", include(agents_router.urls)),
+    path("api/v1/", include(catalog_router.urls)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),

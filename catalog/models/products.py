@@ -3,11 +3,10 @@
 from typing import Any, Self
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Upper
 from django.utils.text import slugify
 
 from catalog.models.fields import CurrencyField, MoneyField, json_is, money, validate_images, validate_object
@@ -137,12 +136,7 @@ class Product(OrganizationRecord):
             models.Index(fields=["organization", "price", "id"], name="catalog_product_by_price"),
             GinIndex(fields=["tags"], name="catalog_product_tags"),
             GinIndex(fields=["attributes"], name="catalog_product_attributes", opclasses=["jsonb_path_ops"]),
-            # Upper, as the lookup "icontains" compares.
-            GinIndex(
-                OpClass(Upper("name"), name="gin_trgm_ops"),
-                OpClass(Upper("sku"), name="gin_trgm_ops"),
-                name="catalog_product_search",
-            ),
+            GinIndex(fields=["name", "sku"], name="catalog_product_search", opclasses=["gin_trgm_ops", "gin_trgm_ops"]),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import Count, DateField, F, Func, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Now, TruncDay
@@ -13,6 +14,7 @@ from core.models import OrganizationRecord, RecordQuerySet
 from core.triggers import Immutable
 
 SHAPE = r"^[a-z0-9]+([._:-][a-z0-9]+)*$"
+SHAPE_RULE = "Lower-case letters and digits, joined by . _ : or -."
 
 
 class Period(models.TextChoices):
@@ -45,9 +47,9 @@ class UsageRecordQuerySet(RecordQuerySet):
         day = Cast(TruncDay("recorded_at", tzinfo=UTC), DateField())
         starts = F("period") if period == Period.MONTH else day
         return (
-            self.order_by("metric", "unit", "starts")
-            .values("metric", "unit", starts=starts)
+            self.values("metric", "unit", starts=starts)
             .annotate(total=Sum("quantity"), records=Count("*"))
+            .order_by("metric", "unit", "starts")
         )
 
 
@@ -66,8 +68,10 @@ class UsageRecord(OrganizationRecord):
         null=True,
         blank=True,
     )
-    metric = models.CharField(max_length=100, help_text="What was consumed: tokens.input, storage.bytes, …")
-    quantity = models.DecimalField(max_digits=24, decimal_places=6)
+    metric = models.CharField(
+        max_length=100, validators=[RegexValidator(SHAPE, SHAPE_RULE)], help_text="What was consumed: tokens.input, …"
+    )
+    quantity = models.DecimalField(max_digits=24, decimal_places=6, validators=[MinValueValidator(0)])
     unit = models.CharField(max_length=40, help_text="What the quantity counts: token, byte, hour, …")
     recorded_at = models.DateTimeField(db_default=Now())
     period = models.GeneratedField(
@@ -91,7 +95,7 @@ class UsageRecord(OrganizationRecord):
             models.CheckConstraint(
                 name="catalog_usage_metric_shape",
                 condition=Q(metric__regex=SHAPE),
-                violation_error_message="“metric” takes lower-case letters and digits, joined by . _ : or -.",
+                violation_error_message=f"“metric”: {SHAPE_RULE}",
             ),
             given("unit", name="catalog_usage_unit_given"),
             models.UniqueConstraint(

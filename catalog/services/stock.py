@@ -30,7 +30,7 @@ def adjust_stock(*, product: Product, delta: int, reason: str) -> Product:
     product.refresh_from_db()
     if not changed:
         raise ConflictError(
-            f"{product.quantity_in_stock} of “{product.sku}” are in stock, {product.quantity_reserved} of them reserved: "
+            f"{product.quantity_in_stock} of “{product.sku}” are in stock, {product.quantity_reserved} reserved: "
             f"{-delta} can't be taken away.",
             code="insufficient_stock",
             field="delta",

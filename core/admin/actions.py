@@ -117,9 +117,13 @@ class RecordActionsMixin:
 
     record_actions: Iterable[RecordAction] = ()
 
+    def all_record_actions(self) -> list[RecordAction]:
+        """Return the declared actions."""
+        return list(self.record_actions)
+
     def get_record_actions(self: "RecordAdmin", request: HttpRequest) -> list[RecordAction]:
         """Return the actions that the user's permissions allow on some record."""
-        return [action for action in self.record_actions if self.may_act(request, action)]
+        return [action for action in self.all_record_actions() if self.may_act(request, action)]
 
     def may_act(self: "RecordAdmin", request: HttpRequest, action: RecordAction, record: Model | None = None) -> bool:
         """Tell whether the user may do this, to this record."""
@@ -154,7 +158,7 @@ class RecordActionsMixin:
 
     def action_view(self: "RecordAdmin", request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Ask, where the action asks; run it on POST; and return to the record."""
-        action = next((action for action in self.record_actions if action.name == name), None)
+        action = next((action for action in self.all_record_actions() if action.name == name), None)
         if action is None:
             raise Http404
         record = self.get_object(request, unquote(object_id))

@@ -86,6 +86,5 @@ class APIKeyAdmin(RecordAdmin):
             "key": obj,
             "text": request._muster_key_text,  # type: ignore[attr-defined]
         }
-        response = TemplateResponse(request, "admin/core/apikey/made.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        # The admin has browsers store none of its pages.
+        return TemplateResponse(request, "admin/core/apikey/made.html", context)

@@ -20,6 +20,7 @@ from core.admin.editing import EditingMixin
 from core.admin.history import HistoryMixin
 from core.admin.lists import ListMixin
 from core.admin.rooted import Rooted
+from core.admin.soft_deletion import SoftDeletionMixin
 from core.models import Membership
 
 
@@ -31,7 +32,9 @@ class PageActionForm(ActionForm):
         return False
 
 
-class RecordAdmin(HistoryMixin, RecordActionsMixin, Rooted, ListMixin, EditingMixin, admin.ModelAdmin):
+class RecordAdmin(
+    SoftDeletionMixin, HistoryMixin, RecordActionsMixin, Rooted, ListMixin, EditingMixin, admin.ModelAdmin
+):
     """The pages of a record.
 
     A subclass gives ``description`` (a line for the index page), ``list_display``, ``list_filter`` (names of fields,

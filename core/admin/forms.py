@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.forms.models import ModelChoiceField
 from django.http import HttpRequest
+from django.utils.text import capfirst
 
 from core.admin.tenancy import organization_of, reach_of, within
 from core.models import Organization
@@ -122,7 +123,7 @@ def pretty_json(value: Any, encoder: Any = None) -> str:
 def array_formfield(field: ArrayField) -> forms.Field:
     """Return the form field of a list: boxes to tick where its words are given, else text with commas."""
     base = field.base_field
-    common = {"required": not field.blank, "label": field.verbose_name.capitalize(), "help_text": field.help_text}
+    common = {"required": not field.blank, "label": capfirst(field.verbose_name), "help_text": field.help_text}
     if base.choices:
         return forms.MultipleChoiceField(choices=base.choices, widget=forms.CheckboxSelectMultiple, **common)
     common["help_text"] = common["help_text"] or "Separated by commas."

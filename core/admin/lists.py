@@ -60,7 +60,9 @@ class ListMixin(admin.ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Allow only what the filters set: an address must not become a question about hidden columns."""
-        names = [item[0] if isinstance(item, list | tuple) else item for item in self.list_filter]
+        if request is None:
+            return False
+        names = [item[0] if isinstance(item, list | tuple) else item for item in self.get_list_filter(request)]
         simple = {item.parameter_name for item in names if hasattr(item, "parameter_name")}
         if lookup in simple:
             return True

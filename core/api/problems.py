@@ -11,6 +11,7 @@ from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, 
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -173,6 +174,7 @@ KINDS = {
 }
 
 
+@require_safe
 def kind(request: HttpRequest, code: str) -> HttpResponse:
     """Describe a kind of problem: what its ``type`` leads to."""
     if code not in KINDS:

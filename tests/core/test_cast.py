@@ -17,7 +17,8 @@ def test_each_of_the_cast_acts_in_their_organization(owner: Actor, stranger: Act
         for client in (actor.client, actor.by_key):
             answer = client.get("/api/v1/organizations/")
             assert [row["slug"] for row in answer.json()["results"]] == [actor.organization.slug]
-    assert owner.membership.role == Role.OWNER
+    assert owner.user.role_in(owner.organization) == Role.OWNER
+    assert owner.user.role_in(stranger.organization) is None
 
 
 def test_writes_nothing_sees_a_write(organization: Organization) -> None:

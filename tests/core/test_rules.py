@@ -203,14 +203,14 @@ def test_the_last_owner_is_not_lost_with_the_user(owner: Actor) -> None:
 
 def test_owner_and_member_swap_in_one_statement(owner: Actor, teammate: Actor) -> None:
     run("UPDATE core_membership SET role = CASE role WHEN 'owner' THEN 'member' ELSE 'owner' END")
-    assert teammate.membership.role == Role.OWNER
-    assert owner.membership.role == Role.MEMBER
+    assert owner.user.role_in(owner.organization) == Role.MEMBER
+    assert teammate.user.role_in(owner.organization) == Role.OWNER
 
 
 def test_the_first_of_two_owners_may_leave(owner: Actor) -> None:
     second = MembershipFactory(organization=owner.organization, role=Role.OWNER)
     run("DELETE FROM core_membership WHERE id = %s", second.pk)
-    assert owner.membership.role == Role.OWNER
+    assert list(Membership.objects.all()) == [owner.membership]
 
 
 def test_an_organization_that_never_had_an_owner_changes_freely() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.factories.core import APIKeyFactory, MembershipFactory, UserFactory
@@ -16,28 +15,10 @@ class Actor:
     user: User
     organization: Organization
     role: Role
-
-    @property
-    def membership(self) -> Membership:
-        """Return the actor's membership as it stands."""
-        return Membership.objects.get(organization=self.organization, user=self.user)
-
-    @cached_property
-    def client(self) -> ApiClient:
-        """Return a client that is logged in."""
-        client = ApiClient()
-        client.force_login(self.user)
-        return client
-
-    @cached_property
-    def key(self) -> APIKey:
-        """Return an API key with every scope; its text is ``key.text``."""
-        return APIKeyFactory(organization=self.organization, user=self.user, scopes=Scope.values)
-
-    @cached_property
-    def by_key(self) -> ApiClient:
-        """Return a client that sends the key with every scope."""
-        return ApiClient(key=self.key.text)  # type: ignore[attr-defined]
+    membership: Membership
+    key: APIKey
+    client: ApiClient
+    by_key: ApiClient
 
     def with_scopes(self, scopes: Iterable[str]) -> ApiClient:
         """Return a client that sends a key with these scopes only."""
@@ -46,7 +27,10 @@ class Actor:
 
 
 def make_actor(organization: Organization, role: Role, name: str) -> Actor:
-    """Make a user with a membership, and return them ready to act."""
+    """Make a user with a membership, a key and a session, so that nothing is written on their account later."""
     user = UserFactory(email=f"{name}@{organization.slug}.example", username=name, name=name.title())
-    MembershipFactory(organization=organization, user=user, role=role)
-    return Actor(user, organization, role)
+    membership = MembershipFactory(organization=organization, user=user, role=role)
+    key = APIKeyFactory(organization=organization, user=user, scopes=Scope.values)
+    client = ApiClient()
+    client.force_login(user)
+    return Actor(user, organization, role, membership, key, client, ApiClient(key=key.text))

@@ -1,0 +1,1 @@
+"""Endpoints of catalog's records."""
