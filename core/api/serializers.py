@@ -1,7 +1,10 @@
 """The base serializers of the API, and those of core's records."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
 from rest_framework import serializers
 
@@ -21,6 +24,27 @@ class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
             return queryset.none()
         rows = queryset.for_organization(request.auth.organization_id)  # type: ignore[attr-defined]
         return rows.alive() if issubclass(rows.model, SoftDeletion) else rows
+
+    def look_up(self, values: Iterable[Any]) -> None:
+        """Fetch at once the records that many rows refer to, so that parsing each row asks no more."""
+        queryset = self.get_queryset()
+        assert queryset is not None, "A field that is written to has a queryset."
+        keys = set()
+        self.primary_key = queryset.model._meta.pk
+        for value in values:
+            with suppress(DjangoValidationError):
+                keys.add(self.primary_key.to_python(value))
+        self.known = queryset.in_bulk(keys)
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the record that ``data`` refers to, among those looked up before, if any were."""
+        known: dict[Any, Any] | None = getattr(self, "known", None)
+        if known is None:
+            return super().to_internal_value(data)
+        record = known.get(self.primary_key.to_python(data))
+        if record is None:
+            self.fail("does_not_exist", pk_value=data)
+        return record
 
 
 class RecordSerializer(serializers.ModelSerializer):
