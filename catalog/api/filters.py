@@ -3,28 +3,10 @@
 from typing import Any, ClassVar
 
 import django_filters
-import orjson
 from django.db.models import Exists, OuterRef, QuerySet
-from rest_framework.exceptions import ValidationError
 
 from catalog.models import Order, OrderLine, Product, Subscription, UsageRecord
-from core.api.filters import CharInFilter, RecordFilterSet, SearchFilter
-
-
-class JSONContainsFilter(django_filters.CharFilter):
-    """``?attributes={"color":"red"}``: the JSON object contains this one."""
-
-    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
-        """Return the rows whose object contains ``value``; ValidationError when that isn't a JSON object."""
-        if not value:
-            return qs
-        try:
-            part = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise ValidationError({self.field_name: f"This is not JSON: {error}"}) from error
-        if not isinstance(part, dict) or "\\u0000" in value:
-            raise ValidationError({self.field_name: "This must be a JSON object without null characters."})
-        return qs.filter(**{f"{self.field_name}__contains": part})
+from core.api.filters import CharInFilter, JSONContainsFilter, RecordFilterSet, SearchFilter
 
 
 class ProductFilterSet(RecordFilterSet):

@@ -142,6 +142,11 @@ class Product(OrganizationRecord):
     def __str__(self) -> str:
         return f"{self.name} ({self.sku})"
 
+    def clean(self) -> None:
+        """Fill the slug in, before its rules are asked."""
+        super().clean()
+        self.slug = self.slug or self.default_slug()
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row; a slug that was left empty is made of name and SKU, so that it is as unique as the SKU."""
         self.slug = self.slug or self.default_slug()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import orjson
 from django.db.models import QuerySet
 from django_filters import rest_framework as django_filters
 from rest_framework.exceptions import ValidationError
@@ -51,6 +52,22 @@ def _narrowed(filterset_class: type, used: frozenset[str]) -> type:
 
 class CharInFilter(django_filters.BaseInFilter, django_filters.CharFilter):
     """``?status=paid,shipped``: any of the words."""
+
+
+class JSONContainsFilter(django_filters.CharFilter):
+    """``?attributes={"color":"red"}``: the JSON object contains this one."""
+
+    def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
+        """Return the rows whose object contains ``value``; ValidationError when that isn't a JSON object."""
+        if not value:
+            return qs
+        try:
+            part = orjson.loads(value)
+        except orjson.JSONDecodeError as error:
+            raise ValidationError({self.field_name: f"This is not JSON: {error}"}) from error
+        if not isinstance(part, dict) or "\\u0000" in value:
+            raise ValidationError({self.field_name: "This must be a JSON object without null characters."})
+        return qs.filter(**{f"{self.field_name}__contains": part})
 
 
 class SearchFilter(django_filters.CharFilter):

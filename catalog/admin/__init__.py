@@ -1,0 +1,3 @@
+"""Admin pages of catalog's records."""
+
+from catalog.admin import orders, products, subscriptions, usage  # noqa: F401 (they register themselves)
