@@ -3,12 +3,28 @@
 from django.apps import AppConfig
 from django.db.models import Count, Q
 
+PROBLEMS = {
+    "leased": "Somebody holds the task by a lease; only the lease's token lets one start, complete or fail it.",
+    "lease_lost": "The token isn't that of the task's present lease, or the lease has lapsed: claim the task again.",
+    "task_cancelled": "The task was cancelled; retry it before a run of it is made or started.",
+    "active_runs": "As many runs of the task are active as its config's “max_active_runs” allows; 1 unless it says more.",
+    "several_runs": "Several runs of the task are active, so that each is to be finished by itself.",
+    "run_active": "The run isn't finished yet, so that there is nothing to retry.",
+    "has_runs": "The task has runs, which are history; it can be cancelled, and not deleted.",
+}
+
 
 class AgentsConfig(AppConfig):
     """The roster of agents, the work that they are given, and the evidence of what they did."""
 
     name = "agents"
     verbose_name = "Agents and work"
+
+    def ready(self) -> None:
+        """Describe agents' own kinds of problem where their addresses lead."""
+        from core.api import problems
+
+        problems.KINDS.update(PROBLEMS)
 
     def summary(self) -> list[tuple[str, object]]:
         """Return lines for `manage.py seed`: the work in figures. An execution is a run that has come to its end."""

@@ -110,7 +110,7 @@ class TaskRunPlanSerializer(RecordSerializer):
 
 
 class AgentMessageSerializer(RecordSerializer):
-    """What one member of a squad says to another, or to all, during a run."""
+    """What one member of a squad says to another, or to all (without a recipient), during a run."""
 
     class Meta:
         model = AgentMessage
@@ -124,19 +124,6 @@ class AgentMessageSerializer(RecordSerializer):
             "metadata",
             "thread",
         )
-
-
-class NewAgentMessageSerializer(RecordSerializer):
-    """A message to be said. Without a recipient it is for all."""
-
-    # The service looks all references of an array up at once.
-    task_run = serializers.UUIDField(source="task_run_id")
-    sender = serializers.UUIDField(source="sender_id")
-    recipient = serializers.UUIDField(source="recipient_id", required=False, allow_null=True, default=None)
-
-    class Meta:
-        model = AgentMessage
-        fields = ("task_run", "sender", "recipient", "message_type", "content", "metadata", "thread")
 
 
 class ActionSerializer(serializers.Serializer):

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse, PolymorphicProxySerializer, extend_schema
@@ -15,7 +14,7 @@ from rest_framework.reverse import reverse
 from agents.api.filters import work as filters
 from agents.api.serializers import work as serializers
 from agents.models import AgentMessage, Task, TaskRun
-from agents.services import claims, messages, runs, tasks
+from agents.services import claims, runs, tasks
 from core.api.bulk import BulkCreateMixin
 from core.api.renderers import RenderedJSON
 from core.api.serializers import RecordSerializer
@@ -182,13 +181,7 @@ class TaskRunViewSet(_WorkViewSet, CreateMixin, UpdateMixin, ReadOnlyViewSet):
 
 
 ONE_OR_MANY = PolymorphicProxySerializer(
-    component_name="NewAgentMessages",
-    serializers=[serializers.NewAgentMessageSerializer, serializers.NewAgentMessageSerializer(many=True)],
-    resource_type_field_name=None,
-    many=False,
-)
-SENT_ONE_OR_MANY = PolymorphicProxySerializer(
-    component_name="SentAgentMessages",
+    component_name="AgentMessages",
     serializers=[serializers.AgentMessageSerializer, serializers.AgentMessageSerializer(many=True)],
     resource_type_field_name=None,
     many=False,
@@ -205,26 +198,7 @@ class AgentMessageViewSet(BulkCreateMixin, ReadOnlyViewSet):
     filterset_class = filters.AgentMessageFilterSet
     ordering_fields = ("created_at",)
 
-    def get_serializer_class(self) -> Any:
-        """Return what the action takes."""
-        return serializers.NewAgentMessageSerializer if self.action == "create" else self.serializer_class
-
-    @extend_schema(request=ONE_OR_MANY, responses={201: SENT_ONE_OR_MANY})
+    @extend_schema(request=ONE_OR_MANY, responses={201: ONE_OR_MANY})
     def create(self, request: Request) -> Response:  # type: ignore[override]
         """Say something: one object, or an array of up to 1,000, all or nothing."""
         return super().create(request)
-
-    def perform_create(self, serializer: Any) -> AgentMessage:
-        """Say one thing."""
-        try:
-            return self._send([serializer.validated_data])[0]
-        except ValidationError as error:
-            raise ValidationError({name.removeprefix("0."): told for name, told in error.error_dict.items()}) from error
-
-    def perform_bulk_create(self, serializer: Any) -> list[AgentMessage]:
-        """Say all."""
-        return self._send(serializer.validated_data)
-
-    def _send(self, values: list[dict[str, Any]]) -> list[AgentMessage]:
-        said = [messages.Message(**each) for each in values]
-        return messages.send_messages(organization_id=self.principal.organization_id, messages=said)
