@@ -31,7 +31,7 @@ class CatalogConfig(AppConfig):
         """Return lines for `manage.py seed`: the orders by status, and what was earned, by currency."""
         from catalog.models import Order, OrderStatus
 
-        by_status = Order.objects.order_by().values_list("status").annotate(Count("*"))
+        by_status = Order.objects.order_by().values_list("status").annotate(Count("pk"))
         counts = dict(by_status)
         earned = (
             Order.objects.filter(paid_at__isnull=False)
