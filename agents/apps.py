@@ -32,7 +32,9 @@ class AgentsConfig(AppConfig):
 
         finished = Q(status__in=[RunStatus.COMPLETED, RunStatus.FAILED])
         runs = TaskRun.objects.aggregate(
-            all=Count("*"), finished=Count("*", finished), successful=Count("*", Q(status=RunStatus.COMPLETED))
+            all=Count("pk"),
+            finished=Count("pk", filter=finished),
+            successful=Count("pk", filter=Q(status=RunStatus.COMPLETED)),
         )
         rate = f"{runs['successful'] / runs['finished']:.1%}" if runs["finished"] else "none yet"
         return [
