@@ -7,7 +7,7 @@ PROBLEMS = {
     "leased": "Somebody holds the task by a lease; only the lease's token lets one start, complete or fail it.",
     "lease_lost": "The token isn't that of the task's present lease, or the lease has lapsed: claim the task again.",
     "task_cancelled": "The task was cancelled; retry it before a run of it is made or started.",
-    "active_runs": "As many runs of the task are active as its config's “max_active_runs” allows; 1 unless it says more.",
+    "active_runs": "As many runs of the task are active as its config's “max_active_runs” allows (1).",
     "several_runs": "Several runs of the task are active, so that each is to be finished by itself.",
     "run_active": "The run isn't finished yet, so that there is nothing to retry.",
     "has_runs": "The task has runs, which are history; it can be cancelled, and not deleted.",
