@@ -25,11 +25,6 @@ def content_name(organization_id: UUID, content_id: UUID) -> str:
     return f"artifacts/{organization_id}/{content_id.hex[-2:]}/{content_id}"
 
 
-def content_path(instance: "StoredContent", filename: str) -> str:
-    """Return where Django stores a content's file; ``filename`` doesn't matter."""
-    return content_name(instance.organization_id, instance.pk)
-
-
 class ContentKey(OrganizationKey):
     """What artifacts refer to, so that their size and digest are those of the content."""
 
@@ -40,11 +35,11 @@ class ContentKey(OrganizationKey):
 
 
 class StoredContent(OrganizationLog):
-    """A file in storage, once for each content in an organization, however many artifacts have it."""
+    """A content in storage, kept once in an organization, however many artifacts have it."""
 
     sha256 = models.CharField("SHA-256", max_length=64)
     size = models.PositiveBigIntegerField(help_text="Bytes.")
-    file = models.FileField(upload_to=content_path, max_length=300, unique=True)
+    location = models.CharField(max_length=300, unique=True, help_text="The file's name in storage.")
 
     class Meta(OrganizationLog.Meta):
         constraints = [
@@ -60,9 +55,13 @@ class StoredContent(OrganizationLog):
                 condition=Q(sha256__regex=DIGEST),
                 violation_error_message="“sha256” must be 64 hexadecimal digits.",
             ),
-            given("file", name="agents_storedcontent_file_given"),
+            given("location", name="agents_storedcontent_location_given"),
         ]
-        triggers = [Immutable("sha256", "size", "file", name="content")]
+        indexes = [
+            *OrganizationLog.Meta.indexes,
+            models.Index(fields=["organization", "size", "id"], name="agents_content_largest"),
+        ]
+        triggers = [Immutable("sha256", "size", "location", name="content")]
 
     def __str__(self) -> str:
         return self.sha256

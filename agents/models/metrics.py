@@ -9,9 +9,9 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from agents.models.evidence import OfWork
-from agents.models.projects import NoUpdate
 from core.constraints import SameOrganization, given, json_object, one_of
 from core.models import OrganizationLog
+from core.triggers import Immutable
 
 
 class MetricType(models.TextChoices):
@@ -73,7 +73,11 @@ class MetricSnapshot(OfWork, OrganizationLog):
             ),
             GinIndex(fields=["labels"], opclasses=["jsonb_path_ops"], name="agents_metric_labels"),
         ]
-        triggers = [NoUpdate()]
+        triggers = [
+            Immutable(
+                "task_id", "task_run_id", "name", "metric_type", "value", "unit", "labels", "timestamp", name="value"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.value:g} {self.unit}".strip()
