@@ -188,9 +188,11 @@ class Task(OrganizationRecord):
             ),
             models.CheckConstraint(
                 name="agents_task_started",
-                condition=Q(status=TaskStatus.PENDING, started_at=None)
-                | Q(status=TaskStatus.CANCELLED)
-                | Q(status__in=[TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED], started_at__isnull=False),
+                condition=(~Q(status=TaskStatus.PENDING) | Q(started_at=None))
+                & (
+                    ~Q(status__in=[TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED])
+                    | Q(started_at__isnull=False)
+                ),
                 violation_error_message="“started_at” says when a task that runs, or ran, was started.",
             ),
             models.CheckConstraint(
@@ -359,9 +361,8 @@ class TaskRun(OrganizationRecord):
             one_of("status", RunStatus, name="agents_taskrun_status"),
             models.CheckConstraint(
                 name="agents_taskrun_started",
-                condition=Q(status=RunStatus.PENDING, started_at=None)
-                | Q(status__in=[RunStatus.FAILED, RunStatus.CANCELLED])
-                | Q(status__in=[RunStatus.RUNNING, RunStatus.COMPLETED], started_at__isnull=False),
+                condition=(~Q(status=RunStatus.PENDING) | Q(started_at=None))
+                & (~Q(status__in=[RunStatus.RUNNING, RunStatus.COMPLETED]) | Q(started_at__isnull=False)),
                 violation_error_message="“started_at” says when a run that goes, or was completed, was started.",
             ),
             models.CheckConstraint(
