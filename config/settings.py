@@ -7,7 +7,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from config import database, env
+from config import database, env, storage
 from config.secret_key import kept_secret_key
 
 env.read_dotenv()
@@ -155,7 +155,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "media/"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": storage.backend(),
     "staticfiles": {
         # Names with a content hash, for which `collectstatic` must have run; locally files serve as they are.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
@@ -163,6 +163,8 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+ARTIFACT_MAX_BYTES = env.ARTIFACT_MAX_BYTES.get()
+ARTIFACT_MAX_TEXT_BYTES = env.ARTIFACT_MAX_TEXT_BYTES.get()
 WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 

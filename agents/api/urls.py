@@ -1,9 +1,14 @@
 """Addresses of agents' records under ``/api/v1/``."""
 
-from agents.api.views import work
+from agents.api.views import artifacts, feedback, metrics, work
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
 router.register("tasks", work.TaskViewSet)
 router.register("task-runs", work.TaskRunViewSet)
 router.register("agent-messages", work.AgentMessageViewSet)
+router.register("metrics", metrics.MetricSnapshotViewSet)
+router.register("artifacts", artifacts.ArtifactViewSet)
+router.register("stored-contents", artifacts.StoredContentViewSet)
+router.register("feedback", feedback.FeedbackViewSet)
+router.register("learning-insights", feedback.LearningInsightViewSet)

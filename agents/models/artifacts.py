@@ -83,7 +83,7 @@ class ArtifactType(models.TextChoices):
 class StoredAs(SameOrganization):
     """A composite foreign key: the content belongs to the organization, and has the artifact's size and digest."""
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: Any) -> str:
+    def constraint_sql(self, model: type[models.Model], schema_editor: Any) -> str:  # type: ignore[override]
         """Return the constraint's clause."""
         quote = schema_editor.quote_name
         columns = (column_of(model, self.field), "sha256", "size")
@@ -150,12 +150,12 @@ class Artifact(OfWork, OrganizationRecord):
             ),
             models.CheckConstraint(
                 name="agents_artifact_text_size",
-                condition=Q(text=None) | Exact(F("size"), _Octets("text")),
+                condition=Q(text=None) | Q(Exact(F("size"), _Octets("text"))),
                 violation_error_message="“size” must be that of the text.",
             ),
             models.CheckConstraint(
                 name="agents_artifact_text_digest",
-                condition=Q(text=None) | Exact(F("sha256"), _Digest("text")),
+                condition=Q(text=None) | Q(Exact(F("sha256"), _Digest("text"))),
                 violation_error_message="“sha256” must be that of the text.",
             ),
             models.CheckConstraint(

@@ -76,9 +76,7 @@ class Feedback(OrganizationRecord):
             models.Index(fields=["message", "created_at", "id"], name="agents_feedback_msg_newest"),
             models.Index(fields=["user", "created_at", "id"], name="agents_feedback_user_newest"),
             models.Index(fields=["organization", "rating", "created_at", "id"], name="agents_feedback_rating_newest"),
-            models.Index(
-                fields=["organization", "category", "created_at", "id"], name="agents_feedback_topic_newest"
-            ),
+            models.Index(fields=["organization", "category", "created_at", "id"], name="agents_feedback_topic_newest"),
             GinIndex(fields=["tags"], name="agents_feedback_tags"),
         ]
         triggers = [Immutable("task_run_id", "message_id", name="target")]
@@ -161,9 +159,7 @@ class LearningInsight(OrganizationRecord):
         indexes = [
             *OrganizationRecord.Meta.indexes,
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_insight_status_newest"),
-            models.Index(
-                fields=["organization", "category", "created_at", "id"], name="agents_insight_topic_newest"
-            ),
+            models.Index(fields=["organization", "category", "created_at", "id"], name="agents_insight_topic_newest"),
             models.Index(fields=["squad", "created_at", "id"], name="agents_insight_squad_newest"),
         ]
         triggers = [KeepInsight()]

@@ -1,16 +1,20 @@
 """Measured values."""
 
 import math
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import Q
+from django.db.models import Aggregate, Avg, Count, F, Func, Max, Min, Q, Sum, Value
 from django.db.models.functions import Now
 
 from agents.models.evidence import OfWork
 from core.constraints import SameOrganization, given, json_object, one_of
-from core.models import OrganizationLog
+from core.models import OrganizationLog, RecordQuerySet
 from core.triggers import Immutable
 
 
@@ -29,6 +33,58 @@ def validate_finite(value: float) -> None:
         raise ValidationError("This must be a finite number.", code="not_finite")
 
 
+# A Monday at midnight: buckets of a minute, an hour, a day or a week begin where people's do, in UTC.
+BUCKET_ORIGIN = datetime(2001, 1, 1, tzinfo=UTC)
+
+
+class Bucket(Func):
+    """The beginning of the time bucket of length ``width`` that a time lies in."""
+
+    function = "date_bin"
+    output_field = models.DateTimeField()
+
+    def __init__(self, width: timedelta, time: str) -> None:
+        super().__init__(Value(width), F(time), Value(BUCKET_ORIGIN))
+
+
+class Percentiles(Aggregate):
+    """The continuous percentiles 50, 95 and 99 of a column, sorted once."""
+
+    template = "percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY %(expressions)s)"
+    output_field = ArrayField(models.FloatField())
+
+
+STATISTICS: dict[str, type[Aggregate]] = {"min": Min, "max": Max, "mean": Avg, "sum": Sum, "count": Count}
+PERCENTILES = ("p50", "p95", "p99")
+
+
+class MetricQuerySet(RecordQuerySet):
+    """Reads of metrics."""
+
+    def series(
+        self, *, start: datetime, end: datetime, bucket: timedelta, statistics: Iterable[str], label: str | None
+    ) -> models.QuerySet:
+        """Return a row for each time bucket that has values, ``end`` not included, by the value of a label if asked.
+
+        Each is a dictionary of ``time``, ``group`` (the label's value, None without one), and the statistics, of
+        which all percentiles come as one list, ``percentiles``.
+        """
+        asked = set(statistics)
+        figures: dict[str, Aggregate] = {name: of("value") for name, of in STATISTICS.items() if name in asked}
+        if asked & set(PERCENTILES):
+            figures["percentiles"] = Percentiles("value")
+        text = models.TextField()
+        group = Func(F("labels"), Value(label), function="jsonb_extract_path_text") if label else Value(None)
+        group.output_field = text
+        return (
+            self.filter(timestamp__gte=start, timestamp__lt=end)
+            .annotate(group=group, time=Bucket(bucket, "timestamp"))
+            .values("group", "time")
+            .annotate(**figures)
+            .order_by("group", "time")
+        )
+
+
 class MetricSnapshot(OfWork, OrganizationLog):
     """One measured value. It never changes; a run's value belongs to the run's task as well.
 
@@ -42,6 +98,8 @@ class MetricSnapshot(OfWork, OrganizationLog):
     unit = models.CharField(max_length=50, blank=True)
     labels = models.JSONField(default=dict, blank=True, help_text='Words by key: {"region": "eu"}.')
     timestamp = models.DateTimeField(db_default=Now(), help_text="When it was measured; by default, now.")
+
+    objects: ClassVar = MetricQuerySet.as_manager()
 
     class Meta(OrganizationLog.Meta):
         default_related_name = "metrics"
