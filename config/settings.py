@@ -91,6 +91,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 USE_I18N = True
+FORMAT_MODULE_PATH = ["core.formats"]
 
 # --- Who comes in ----------------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.template.response import TemplateResponse
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -32,13 +33,13 @@ class MusterAdminSite(AdminSite):
                 model["description"] = getattr(self._registry[model["model"]], "description", "")
         return apps
 
-    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the records by app, and what the user did last."""
         from core.admin.history import recent
 
         return super().index(request, {"recent": recent(request, self), **(extra_context or {})})
 
-    def autocomplete_view(self, request: HttpRequest) -> HttpResponse:
+    def autocomplete_view(self, request: HttpRequest) -> Any:
         """Answer what an autocomplete offers, without counting."""
         from core.admin.autocomplete import RecordAutocomplete
 

@@ -184,7 +184,7 @@ COMMENT ON FUNCTION muster_audit() IS
 
 def make(name: str, sql: str) -> migrations.RunSQL:
     """Return the operation that makes a function, and drops it in reverse."""
-    return migrations.RunSQL(sql, f"DROP FUNCTION {name}()")
+    return migrations.RunSQL(sql, f"DROP FUNCTION {name}")
 
 
 OPERATIONS = [

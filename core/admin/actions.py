@@ -14,10 +14,10 @@ that record stays as it is.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django import forms
-from django.contrib import messages
+from django.contrib import admin, messages
 from django.contrib.admin import helpers
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -30,9 +30,6 @@ from django.urls import URLPattern, path, reverse
 from core import audit
 from core.errors import ConflictError
 from core.violations import explain
-
-if TYPE_CHECKING:
-    from core.admin.base import RecordAdmin
 
 SHOWN_REFUSALS = 10
 CONFIRMED = "confirmed"
@@ -112,7 +109,7 @@ def attempt(run: Callable[..., Any], *args: Any, **kwargs: Any) -> str | None:
     return None
 
 
-class RecordActionsMixin:
+class RecordActionsMixin(admin.ModelAdmin):
     """The part of RecordAdmin that serves ``record_actions``."""
 
     record_actions: Iterable[RecordAction] = ()
@@ -121,15 +118,15 @@ class RecordActionsMixin:
         """Return the declared actions."""
         return list(self.record_actions)
 
-    def get_record_actions(self: "RecordAdmin", request: HttpRequest) -> list[RecordAction]:
+    def get_record_actions(self, request: HttpRequest) -> list[RecordAction]:
         """Return the actions that the user's permissions allow on some record."""
         return [action for action in self.all_record_actions() if self.may_act(request, action)]
 
-    def may_act(self: "RecordAdmin", request: HttpRequest, action: RecordAction, record: Model | None = None) -> bool:
+    def may_act(self, request: HttpRequest, action: RecordAction, record: Model | None = None) -> bool:
         """Tell whether the user may do this, to this record."""
         return getattr(self, f"has_{action.permission}_permission")(request, record)
 
-    def action_buttons(self: "RecordAdmin", request: HttpRequest, record: Model) -> list[dict[str, Any]]:
+    def action_buttons(self, request: HttpRequest, record: Model) -> list[dict[str, Any]]:
         """Return what the buttons of a record's page are drawn from."""
         return [
             {
@@ -142,11 +139,11 @@ class RecordActionsMixin:
         ]
 
     @property
-    def action_url_name(self: "RecordAdmin") -> str:
+    def action_url_name(self) -> str:
         """Return the name of the address that runs an action."""
         return f"admin:{self.opts.app_label}_{self.opts.model_name}_action"
 
-    def action_urls(self: "RecordAdmin") -> list[URLPattern]:
+    def action_urls(self) -> list[URLPattern]:
         """Return the addresses of the buttons."""
         return [
             path(
@@ -156,14 +153,14 @@ class RecordActionsMixin:
             )
         ]
 
-    def action_view(self: "RecordAdmin", request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+    def action_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
         """Ask, where the action asks; run it on POST; and return to the record."""
         action = next((action for action in self.all_record_actions() if action.name == name), None)
         if action is None:
             raise Http404
         record = self.get_object(request, unquote(object_id))
         if record is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not self.may_act(request, action, record):
             raise PermissionDenied
         if request.method != "POST" and not action.asks:
@@ -172,30 +169,27 @@ class RecordActionsMixin:
         if isinstance(data, HttpResponse):
             return data
         self.run_action(request, action, [record], data)
-        back = reverse(
-            f"admin:{self.opts.app_label}_{self.opts.model_name}_change",
-            args=(record.pk,),
-            current_app=self.admin_site.name,
-        )
-        return HttpResponseRedirect(back)
+        return HttpResponseRedirect(self._place("change", record.pk))
 
-    def bulk_action(
-        self: "RecordAdmin", action: RecordAction
-    ) -> Callable[["RecordAdmin", HttpRequest, QuerySet], HttpResponse | None]:
+    def _place(self, page: str, *args: Any) -> str:
+        name = f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}"
+        return reverse(name, args=args, current_app=self.admin_site.name)
+
+    def bulk_action(self, action: RecordAction) -> Callable[[Any, HttpRequest, QuerySet], HttpResponse | None]:
         """Return the action of the list."""
 
-        def act(admin: "RecordAdmin", request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+        def act(_: Any, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
             records = list(queryset.order_by("pk"))
-            data = admin._asked(request, action, records, CONFIRMED in request.POST)
+            data = self._asked(request, action, records, CONFIRMED in request.POST)
             if isinstance(data, HttpResponse):
                 return data
-            admin.run_action(request, action, records, data)
+            self.run_action(request, action, records, data)
             return None
 
         return act
 
     def _asked(
-        self: "RecordAdmin", request: HttpRequest, action: RecordAction, records: list[Any], answered: bool
+        self, request: HttpRequest, action: RecordAction, records: list[Any], answered: bool
     ) -> dict[str, Any] | HttpResponse:
         """Return the answers to what the action asks, or the page that asks."""
         if not action.asks:
@@ -218,12 +212,11 @@ class RecordActionsMixin:
             "media": self.media + (form.media if form else forms.Media()),
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "confirmed_name": CONFIRMED,
+            "back": self._place("change", records[0].pk) if len(records) == 1 else self._place("changelist"),
         }
         return TemplateResponse(request, "admin/record_action.html", context)
 
-    def run_action(
-        self: "RecordAdmin", request: HttpRequest, action: RecordAction, records: list[Any], data: dict[str, Any]
-    ) -> None:
+    def run_action(self, request: HttpRequest, action: RecordAction, records: list[Any], data: dict[str, Any]) -> None:
         """Run the action on each record, and tell what was done and what was refused."""
         done, refused = [], []
         for record in records:

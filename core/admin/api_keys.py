@@ -46,7 +46,7 @@ class APIKeyAdmin(RecordAdmin):
             return "revoked"
         return "expired" if key.expires_at and key.expires_at <= timezone.now() else "usable"
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         """Return what can be said of a new key, or all that is known of one."""
         if obj is not None:
             return list(self.fields)
@@ -57,7 +57,7 @@ class APIKeyAdmin(RecordAdmin):
         return [*super().get_readonly_fields(request, obj), *(["user"] if obj else [])]
 
     def _chooses_user(self, request: HttpRequest) -> bool:
-        return bool(request.user.is_superuser)  # type: ignore[union-attr]
+        return bool(request.user.is_superuser)
 
     @sensitive_variables("text")
     def save_model(self, request: HttpRequest, obj: APIKey, form: Any, change: bool) -> None:

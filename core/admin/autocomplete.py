@@ -20,7 +20,7 @@ class UncountedPaginator(Paginator):
     """Pages that find out whether there is another one by reading one row more. The first 50 are to be had."""
 
     @cached_property
-    def count(self) -> int:  # type: ignore[override]
+    def count(self) -> int:
         """Return as many as can be leafed through."""
         return self.per_page * LAST_PAGE
 

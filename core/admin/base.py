@@ -5,7 +5,6 @@ another table, large columns left in the database. Rooted in the organizations t
 the database refuses is an error on the page. History is the event stream.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -17,6 +16,7 @@ from django.urls import URLPattern
 
 from core.admin.actions import RecordActionsMixin
 from core.admin.editing import EditingMixin
+from core.admin.forms import RecordForm, RecordInlineFormSet
 from core.admin.history import HistoryMixin
 from core.admin.lists import ListMixin
 from core.admin.rooted import Rooted
@@ -49,25 +49,30 @@ class RecordAdmin(
     @property
     def media(self) -> Media:
         """Return Django's scripts and ours."""
-        widget = AutocompleteSelect(Membership._meta.get_field("user"), self.admin_site)  # type: ignore[arg-type]
+        widget = AutocompleteSelect(Membership._meta.get_field("user"), self.admin_site)
         return super().media + widget.media + Media(js=["core/admin.js"])
 
     def get_urls(self) -> list[URLPattern]:
         """Return Django's addresses and those of the record's actions."""
         return self.action_urls() + super().get_urls()
 
-    def get_actions(self, request: HttpRequest) -> dict[str, tuple[Callable[..., Any], str, str]]:
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return the actions of the list: Django's deletion, and the record's own."""
-        actions = super().get_actions(request)
+        actions: dict[str, Any] = super().get_actions(request)
         for action in self.get_record_actions(request):
             if action.bulk:
                 actions[action.name] = (self.bulk_action(action), action.name, action.title)
-        return actions  # type: ignore[return-value]
+        return actions
 
 
 class RecordInline(Rooted, admin.TabularInline):
-    """Rows of another table on a record's page: few ones, since all of them are drawn."""
+    """Rows of another table on a record's page: few ones, since all of them are drawn.
 
+    They belong to the organization of the record, and so does what they refer to.
+    """
+
+    form = RecordForm
+    formset = RecordInlineFormSet
     extra = 0
     show_change_link = True
     view_on_site = False

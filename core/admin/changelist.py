@@ -11,6 +11,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.db.models import BinaryField, JSONField, Model, QuerySet, TextField
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from rest_framework.exceptions import ValidationError
 
 from core.admin import ordering
@@ -63,10 +64,19 @@ def heavy_fields(model: type[Model], shown: Iterable[str]) -> list[str]:
 class RecordChangeList(ChangeList):
     """Django's list with keyset pages in place of numbered ones."""
 
+    model_admin: Any
+    list_select_related: Any
+    sortable_by: Any
+    title: Any
     keys: list[Key]
     next_link: str | None
     previous_link: str | None
     count: Count
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.is_popup:
+            self.title = capfirst(self.opts.verbose_name_plural)
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> QuerySet:
         """Return the rows asked for, in order, without the columns that the list doesn't show."""

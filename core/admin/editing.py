@@ -49,7 +49,7 @@ class EditingMixin(admin.ModelAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Return the fieldsets, with the organization first and the stamps last."""
-        fieldsets = [(title, dict(options)) for title, options in super().get_fieldsets(request, obj)]
+        fieldsets: list[Any] = [(title, dict(options)) for title, options in super().get_fieldsets(request, obj)]
         ours = {"organization", *STAMPS}
         for _, options in fieldsets:
             options["fields"] = [field for field in options["fields"] if field not in ours]
@@ -76,7 +76,7 @@ class EditingMixin(admin.ModelAdmin):
         initial = dict(super().get_changeform_initial_data(request))
         written = reach_of(request).written
         if len(written) == 1 and has_organization(self.model):
-            initial.setdefault("organization", next(iter(written)))
+            initial.setdefault("organization", str(next(iter(written))))
         return initial
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -119,7 +119,7 @@ class EditingMixin(admin.ModelAdmin):
             context["related_links"] = self._related_links(request, record)
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def _related_links(self, request: HttpRequest, record: models.Model) -> list[dict[str, str]]:
+    def _related_links(self, request: HttpRequest, record: models.Model) -> list[dict[str, Any]]:
         links = []
         for label, lookup in self.related_lists:
             related = self.admin_site.get_model_admin(apps.get_model(label))
@@ -158,10 +158,10 @@ class EditingMixin(admin.ModelAdmin):
         super().delete_queryset(request, queryset)
         connection.check_constraints()
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet, *args: Any) -> HttpResponse | None:
         """Run an action of the list on the rows that were ticked. What is refused becomes a message."""
         responses: list[HttpResponse | None] = []
-        message = attempt(lambda: responses.append(super(EditingMixin, self).response_action(request, queryset)))
+        message = attempt(lambda: responses.append(super(EditingMixin, self).response_action(request, queryset, *args)))
         if message is not None:
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())

@@ -36,8 +36,9 @@ class FormFilter(FieldListFilter):
         self.parameters = {f"{field_path}__{lookup}": label for lookup, label in self.lookups.items()}
         self.model_admin = model_admin
         self.request = request
-        super().__init__(field, request, params, model, model_admin, field_path)  # type: ignore[arg-type]
-        self.values = {name: values[-1].strip() for name, values in self.used_parameters.items() if values[-1].strip()}
+        super().__init__(field, request, params, model, model_admin, field_path)
+        used: dict[str, Any] = self.used_parameters
+        self.values = {name: values[-1].strip() for name, values in used.items() if values[-1].strip()}
         self.used_parameters = {}
 
     def expected_parameters(self) -> list[str | None]:
@@ -48,11 +49,13 @@ class FormFilter(FieldListFilter):
         """Draw it always."""
         return True
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         """Return what the template draws: the inputs, and the other parameters to keep."""
         kept = {name: values for name, values in changelist.filter_params.items() if name not in self.parameters}
+        inputs = [self.input(name, label) for name, label in self.parameters.items()]
         yield {
-            "inputs": [self.input(name, label) for name, label in self.parameters.items()],
+            "inputs": inputs,
+            "immediate": any("widget" in drawn for drawn in inputs),
             "kept": [(name, value) for name, values in kept.items() for value in values],
             "clear": changelist.get_query_string(remove=list(self.parameters)) if self.values else None,
         }

@@ -11,7 +11,7 @@ from django.forms.models import ModelChoiceField
 from django.http import HttpRequest
 from django.utils.text import capfirst
 
-from core.admin.tenancy import organization_of, reach_of, within
+from core.admin.tenancy import has_organization, organization_of, reach_of, within
 from core.models import Organization
 from core.violations import Violation
 
@@ -70,6 +70,24 @@ class RecordForm(forms.ModelForm):
             )
 
 
+class RecordInlineFormSet(forms.BaseInlineFormSet):
+    """Puts new rows in the organization of the record that they hang on."""
+
+    def _construct_form(self, i: int, **kwargs: Any) -> forms.ModelForm:
+        form = super()._construct_form(i, **kwargs)  # type: ignore[misc]
+        self._adopt(form.instance)
+        return form
+
+    def save_new(self, form: forms.ModelForm, commit: bool = True) -> models.Model:
+        """Save a new row. On the page of a new record, the organization is known by now."""
+        self._adopt(form.instance)
+        return super().save_new(form, commit=commit)
+
+    def _adopt(self, row: models.Model) -> None:
+        if has_organization(type(row)) and row._state.adding:
+            row.organization_id = organization_of(self.instance)  # type: ignore[attr-defined]
+
+
 def organization_of_unsaved(instance: models.Model, cleaned: dict[str, Any]) -> Any:
     """Return the id of the organization a form's record belongs to, by what is posted or else by what stands."""
     path = getattr(instance, "organization_path", "")
@@ -90,8 +108,8 @@ def organization_field(request: HttpRequest, model: type[models.Model], admin_si
     field = model._meta.get_field("organization")
     return ModelChoiceField(
         queryset=choices,
-        widget=AutocompleteSelect(field, admin_site),  # type: ignore[arg-type]
-        required=not field.null,  # type: ignore[union-attr]
+        widget=AutocompleteSelect(field, admin_site),
+        required=not field.null,
         help_text="A record stays in its organization for good.",
     )
 
@@ -123,7 +141,11 @@ def pretty_json(value: Any, encoder: Any = None) -> str:
 def array_formfield(field: ArrayField) -> forms.Field:
     """Return the form field of a list: boxes to tick where its words are given, else text with commas."""
     base = field.base_field
-    common = {"required": not field.blank, "label": capfirst(field.verbose_name), "help_text": field.help_text}
+    common: dict[str, Any] = {
+        "required": not field.blank,
+        "label": capfirst(field.verbose_name),
+        "help_text": field.help_text,
+    }
     if base.choices:
         return forms.MultipleChoiceField(choices=base.choices, widget=forms.CheckboxSelectMultiple, **common)
     common["help_text"] = common["help_text"] or "Separated by commas."

@@ -1,7 +1,8 @@
 """The history of a record, read from the event stream; Django's own log isn't written."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, Q, QuerySet
@@ -15,23 +16,20 @@ from core.admin.tenancy import reach_of
 from core.api.pagination import Cursor, after
 from core.models import AuditEvent
 
-if TYPE_CHECKING:
-    from core.admin.base import RecordAdmin
-
 EVENTS_A_PAGE = 50
 RECENT = 10
 
 
-class HistoryMixin:
+class HistoryMixin(admin.ModelAdmin):
     """The part of RecordAdmin that shows histories."""
 
-    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         """Write nothing: the database has written the event."""
 
-    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         """Write nothing: the database has written the event."""
 
-    def log_deletions(self, request: HttpRequest, queryset: Any) -> None:
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Write nothing: the database writes the events."""
 
     def events_of(self, record: Any) -> QuerySet[AuditEvent]:
@@ -39,12 +37,12 @@ class HistoryMixin:
         return AuditEvent.objects.about(record)
 
     def history_view(
-        self: "RecordAdmin", request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Show what happened to the record, newest first."""
         record = self.get_object(request, unquote(object_id))
         if record is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined]
         if not self.has_view_or_change_permission(request, record):
             raise PermissionDenied
         events, older = page(request, visible(request, self.events_of(record)))
@@ -60,7 +58,7 @@ class HistoryMixin:
             "preserved_filters": self.get_preserved_filters(request),
             **(extra_context or {}),
         }
-        request.current_app = self.admin_site.name  # type: ignore[attr-defined]
+        request.current_app = self.admin_site.name
         return TemplateResponse(request, "admin/object_history.html", context)
 
 
@@ -92,8 +90,8 @@ def page(request: HttpRequest, events: QuerySet[AuditEvent]) -> tuple[list[Audit
 def recent(request: HttpRequest, admin_site: Any) -> list[dict[str, Any]]:
     """Return what the user did last, each with the address of the record where there is one."""
     places = {model.resource(): model._meta for model in admin_site._registry if hasattr(model, "resource")}
-    events = AuditEvent.objects.filter(user=request.user).exclude(resource_type="audit_event")
-    events = visible(request, events).only("event_type", "resource_type", "resource_id", "timestamp")
+    events = visible(request, AuditEvent.objects.filter(user=request.user.pk).exclude(event_type__startswith="login."))
+    events = events.only("event_type", "resource_type", "resource_id", "timestamp")
     return [
         {"event": event, "url": _address(places.get(event.resource_type), event)}
         for event in events.order_by("-timestamp", "-id")[:RECENT]

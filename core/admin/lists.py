@@ -1,7 +1,7 @@
 """The list of a record: columns, filters, orders and search that stay quick on any number of rows."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib import admin
 from django.core.exceptions import FieldDoesNotExist, ValidationError
@@ -24,14 +24,14 @@ class ListMixin(admin.ModelAdmin):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     date_hierarchy = None
-    ordering = ("-pk",)
+    ordering: ClassVar[Any] = ("-pk",)
     empty_value_display = "-"
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
         """Return the list with keyset pages."""
         return RecordChangeList
 
-    def get_list_display(self, request: HttpRequest) -> Sequence[Any]:
+    def get_list_display(self, request: HttpRequest) -> Any:
         """Return the columns. Who sees one organization only needs no column to tell it."""
         columns = super().get_list_display(request)
         reach = reach_of(request)
@@ -39,7 +39,7 @@ class ListMixin(admin.ModelAdmin):
             return columns
         return [column for column in columns if column != "organization"]
 
-    def get_list_select_related(self, request: HttpRequest) -> Sequence[str]:
+    def get_list_select_related(self, request: HttpRequest) -> list[str]:
         """Return the foreign keys among the columns, and those that ``list_select_related`` names."""
         named = self.list_select_related if isinstance(self.list_select_related, list | tuple) else ()
         return list(dict.fromkeys([*foreign_keys(self.model, self.get_list_display(request)), *named]))
@@ -73,7 +73,8 @@ class ListMixin(admin.ModelAdmin):
         """Return the orders in which the list can be read at once, by the field that leads each."""
         reach = reach_of(request)
         one = len(reach.seen) == 1 or bool(request.GET.get("organization__id__exact"))
-        return ordering.orders(self.model, in_one_organization=one)
+        model: Any = self.model
+        return ordering.orders(model, in_one_organization=one)
 
     def order_field(self, column: Any) -> str | None:
         """Return the field by which a column is ordered."""

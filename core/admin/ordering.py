@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 from django.contrib.postgres.indexes import PostgresIndex
 from django.db.models import Model, UniqueConstraint
@@ -27,19 +28,21 @@ def orders(model: type[Model], *, in_one_organization: bool) -> dict[str, tuple[
 
 def keys(model: type[Model], terms: Iterable[str], *, reverse: bool = False) -> list[Key]:
     """Return the ordering's keys, with the primary key as the last, so that no two rows tie."""
-    primary = model._meta.pk
+    primary: Any = model._meta.pk
     result: list[Key] = []
     for term in terms:
-        field = primary if term.lstrip("-") == "pk" else model._meta.get_field(term.removeprefix("-"))
+        name = term.removeprefix("-")
+        field: Any = primary if name == "pk" else model._meta.get_field(name)
         descending = term.startswith("-") != reverse
-        result.append(Key(field.attname, field, descending))  # type: ignore[union-attr,arg-type]
+        result.append(Key(field.attname, field, descending))
         if field == primary:
             return result
-    result.append(Key(primary.attname, primary, result[-1].descending if result else True))  # type: ignore[union-attr,arg-type]
+    result.append(Key(primary.attname, primary, result[-1].descending if result else True))
     return result
 
 
 def _indexed(model: type[Model]) -> Iterable[tuple[str, ...]]:
+    field: Any
     for field in model._meta.concrete_fields:
         if field.unique or field.db_index:
             yield (field.name,)

@@ -31,7 +31,7 @@ class OrganizationAdmin(RecordAdmin):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user is a superuser: others would not be members of what they made."""
-        return super().has_add_permission(request) and request.user.is_superuser  # type: ignore[union-attr]
+        return super().has_add_permission(request) and request.user.is_superuser
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Say no."""
@@ -63,7 +63,7 @@ class MembershipAdmin(RecordAdmin):
     search_fields = ("=user__email",)
     search_help_text = "A whole email address."
 
-    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> list[Any]:
         """Return the person by email for a new membership, and the user afterwards."""
         return ["user", "role"] if obj else ["email", "name", "role"]
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib.admin.exceptions import NotRegistered
+from django.contrib.admin.options import BaseModelAdmin
 from django.contrib.admin.widgets import AutocompleteSelect, ForeignKeyRawIdWidget
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -13,22 +14,22 @@ from core.admin.forms import ReadableJSONField, array_formfield
 from core.admin.tenancy import organization_of, reach_of
 
 
-class Rooted:
+class Rooted(BaseModelAdmin):
     """The part of RecordAdmin and RecordInline that keeps to the organizations in reach."""
 
-    formfield_overrides: dict[Any, Any] = {models.JSONField: {"form_class": ReadableJSONField}}
+    formfield_overrides = {models.JSONField: {"form_class": ReadableJSONField}}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return the rows in reach."""
-        return reach_of(request).root(super().get_queryset(request))  # type: ignore[misc]
+        return reach_of(request).root(super().get_queryset(request))
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether Django's permissions and the role in the record's organization let the user change it."""
-        return super().has_change_permission(request, obj) and self.may_write(request, obj)  # type: ignore[misc]
+        return super().has_change_permission(request, obj) and self.may_write(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Tell whether Django's permissions and the role in the record's organization let the user delete it."""
-        return super().has_delete_permission(request, obj) and self.may_write(request, obj)  # type: ignore[misc]
+        return super().has_delete_permission(request, obj) and self.may_write(request, obj)
 
     def may_write(self, request: HttpRequest, obj: Any) -> bool:
         """Tell whether the user's role in the record's organization lets the user write it."""
@@ -40,11 +41,11 @@ class Rooted:
         """Return the form field; lists are boxes to tick, or text with commas."""
         if isinstance(db_field, ArrayField):
             return array_formfield(db_field)
-        return super().formfield_for_dbfield(db_field, request, **kwargs)  # type: ignore[misc]
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def formfield_for_foreignkey(self, db_field: models.ForeignKey, request: HttpRequest, **kwargs: Any) -> Any:
         """Return a field that draws no list of rows, and accepts only those in reach."""
-        site = self.admin_site  # type: ignore[attr-defined]
+        site = self.admin_site
         remote = db_field.remote_field.model
         rows = reach_of(request).root(remote._default_manager.all())
         searchable = False
@@ -59,4 +60,4 @@ class Rooted:
             AutocompleteSelect(db_field, site) if searchable else ForeignKeyRawIdWidget(db_field.remote_field, site)
         )
         kwargs.setdefault("widget", widget)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)

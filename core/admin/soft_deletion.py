@@ -21,7 +21,7 @@ class DeletedFilter(admin.SimpleListFilter):
         """Return what can be asked for."""
         return [("yes", "Deleted"), ("all", "All")]
 
-    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+    def choices(self, changelist: Any) -> Iterator[Any]:
         """Return what the template draws."""
         first, *others = super().choices(changelist)
         yield {**first, "display": "Not deleted"}

@@ -18,8 +18,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 
+from core.api.parameters import words_parameter
+
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+COUNTED_EXACTLY = 1_000  # rows; more than these are estimated where an estimate will do
 
 Row = TypeVar("Row")
 
@@ -182,15 +185,14 @@ class KeysetPagination(BasePagination):
         )
 
     def count(self, queryset: QuerySet, request: Request) -> int | None:
-        """Return the number of rows in all, if the request asks for it, exactly or as the planner estimates."""
+        """Return the number of rows in all, if the request asks for it, exactly or by an estimate."""
         match request.query_params.get("count"):
             case None:
                 return None
             case "exact":
                 return queryset.order_by().count()
             case "estimate":
-                plan = orjson.loads(queryset.order_by().values("pk").explain(format="json"))
-                return int(plan[0]["Plan"]["Plan Rows"])
+                return _estimate(queryset.order_by().values("pk"))
         raise ValidationError({"count": "Ask for “estimate” or “exact”."})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -218,12 +220,24 @@ class KeysetPagination(BasePagination):
             parameter("limit", "Rows a page.", type="integer", minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
             parameter("cursor", "Where the page begins; taken from “next” or “previous”.", type="string"),
             parameter("count", "Ask for the number of rows in all.", type="string", enum=["estimate", "exact"]),
-            parameter(
+            words_parameter(
                 "ordering",
-                f"By {', '.join(names)}; “-” turns one round, a comma joins. Default: {','.join(view.ordering)}.",
-                type="string",
+                f"Joined by commas; “-” begins with the greatest. Default: {','.join(view.ordering)}.",
+                [direction + name for name in names for direction in ("", "-")],
             ),
         ]
+
+
+def _estimate(queryset: QuerySet) -> int:
+    """Return the number of rows: exact while they are few, and the planner's estimate beyond that.
+
+    What the planner knows is about the rows of all organizations, so of few rows it would tell how many others have.
+    """
+    counted = queryset[:COUNTED_EXACTLY].count()
+    if counted < COUNTED_EXACTLY:
+        return counted
+    plan = orjson.loads(queryset.explain(format="json"))
+    return max(counted, int(plan[0]["Plan"]["Plan Rows"]))
 
 
 def _limit(request: Request) -> int:

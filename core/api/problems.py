@@ -98,7 +98,7 @@ def _translate(error: Exception) -> exceptions.APIException | None:
         case Http404():
             return exceptions.NotFound()
         case PermissionDenied():
-            return exceptions.PermissionDenied()
+            return exceptions.PermissionDenied(str(error) or None)
         case ConflictError():
             return Conflict(str(error), code=error.code)
         case DjangoValidationError():

@@ -70,6 +70,7 @@ def derivations() -> dict[type, Callable[[str, serializers.Field], Any]]:
     from core.api.serializers import OrganizationRelatedField
 
     plain: Iterable[type] = (
+        serializers.BigIntegerField,
         serializers.BooleanField,
         serializers.CharField,
         serializers.ChoiceField,

@@ -2,16 +2,11 @@
 
 from typing import Any
 
-from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 
-FIELDS_PARAMETER = {
-    "name": "fields",
-    "in": "query",
-    "required": False,
-    "description": "Answer only these fields, joined by commas.",
-    "schema": {"type": "string"},
-}
+from core.api.parameters import words_parameter
+
 ERRORS = {
     "400": "A parameter or the body breaks a rule.",
     "401": "No credentials, or none that are good.",
@@ -24,6 +19,7 @@ ERRORS = {
     "503": "The database is out of reach; try again after Retry-After seconds.",
 }
 BODY_ONLY = {"409", "415"}
+PLAIN_ACTIONS = {"list", "retrieve", "create", "partial_update", "destroy"}
 PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "request_id"],
@@ -58,13 +54,20 @@ class MusterSchema(AutoSchema):
         view: Any = self.view
         return getattr(view, "read_serializer_class", None) or view.serializer_class
 
+    def get_operation_id(self) -> str:
+        """Return the operation's name: ``orders_list``, ``orders_ship``."""
+        name = super().get_operation_id()
+        return name if getattr(self.view, "action", "list") in PLAIN_ACTIONS else name.rpartition("_")[0]
+
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the operation, with the errors that any operation may end in."""
         operation = super().get_operation(*args, **kwargs)
         if operation is None:
             return None
-        if self.method == "GET":
-            operation["parameters"] = [*operation.get("parameters", []), FIELDS_PARAMETER]
+        if getattr(self.view, "action", None) in {"list", "retrieve"}:
+            names = list(self.get_response_serializers()().fields)
+            description = "Answer only these fields, joined by commas."
+            operation["parameters"] = [*operation.get("parameters", []), words_parameter("fields", description, names)]
         for status, description in ERRORS.items():
             if self.method == "GET" and status in BODY_ONLY:
                 continue
@@ -82,6 +85,29 @@ def add_problem(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
     """Add the component that every error answer refers to."""
     result.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
     return result
+
+
+def allow_narrowed_rows(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+    """Say that a row may lack fields where ``?fields=`` can ask for some only."""
+    components = result["components"]["schemas"]
+    for path in result["paths"].values():
+        operation = path.get("get", {})
+        if any(parameter["name"] == "fields" for parameter in operation.get("parameters", [])):
+            answer = operation["responses"]["200"]["content"]["application/json"]
+            name = answer["schema"]["$ref"].rpartition("/")[2]
+            page = components[name]["properties"].get("results") if name.startswith("Paginated") else None
+            holder, key = (page, "items") if page else (answer, "schema")
+            if "$ref" in holder[key]:
+                holder[key] = _whole_or_narrowed(components, holder[key])
+    return result
+
+
+def _whole_or_narrowed(components: dict[str, Any], whole: dict[str, str]) -> dict[str, Any]:
+    """Return the schema of a row with all fields or with some, and add the component of the latter."""
+    name = whole["$ref"].rpartition("/")[2]
+    narrowed = {key: value for key, value in components[name].items() if key != "required"}
+    components[f"{name}Fields"] = narrowed | {"description": "The fields that “?fields=” asks for."}
+    return {"anyOf": [whole, {"$ref": f"#/components/schemas/{name}Fields"}]}
 
 
 class KeyAuthenticationScheme(OpenApiAuthenticationExtension):
@@ -104,3 +130,13 @@ class SessionAuthenticationScheme(OpenApiAuthenticationExtension):
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:
         """Return the security scheme."""
         return {"type": "apiKey", "in": "cookie", "name": "sessionid"}
+
+
+class AnyJSON(OpenApiSerializerFieldExtension):
+    """Describes free JSON. drf-spectacular's own "one of anything or null" is refused by null, which is both."""
+
+    target_class = "rest_framework.serializers.JSONField"
+
+    def map_serializer_field(self, auto_schema: AutoSchema, direction: str) -> dict[str, Any]:
+        """Return the types of JSON; where the field takes null, drf-spectacular adds it."""
+        return {"type": ["object", "array", "string", "number", "boolean"]}

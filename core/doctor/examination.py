@@ -65,6 +65,15 @@ class Examination:
     @cached_property
     def wanted(self) -> Schema:
         """Return what the models and the migrations' functions want to stand there."""
+        return self._wanted[0]
+
+    @cached_property
+    def comparable(self) -> Schema:
+        """Return what stands in the database, in the words of ``wanted`` where it means the same."""
+        return self.actual.reworded(self._wanted[1])
+
+    @cached_property
+    def _wanted(self) -> tuple[Schema, dict[str, str]]:
         return wanted_schema(sql for _, sql in self.function_statements())
 
     def function_statements(self) -> list[tuple[Migration, str]]:

@@ -3,13 +3,17 @@
 The wanted schema isn't computed by rules of ours. PostgreSQL itself is asked: the models' tables are made as
 temporary tables, the functions as temporary functions, described as the real ones are, and rolled back. So a
 difference in any letter of a definition shows, and no permanent object is touched.
+
+One difference means nothing: what PostgreSQL prints of a condition it reads back with more casts than it wrote, so a
+database that was restored from a dump has other words for the same. Therefore the wanted schema is made twice, by
+the models and by its own description.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.apps import apps
@@ -85,6 +89,33 @@ class Schema:
     tables: dict[str, Table]
     functions: dict[str, str]
 
+    def definitions(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Return every definition, with what it defines."""
+        for table, parts in self.tables.items():
+            yield from (((table, "column", name), each) for name, each in parts.columns.items())
+            yield from (((table, "index", name), each.definition) for name, each in parts.indexes.items())
+            yield from (((table, "constraint", name), each.definition) for name, each in parts.constraints.items())
+        yield from ((("function", name), each) for name, each in self.functions.items())
+
+    def reworded(self, words: Mapping[str, str]) -> "Schema":
+        """Return the schema with every definition replaced by the one that ``words`` has for it."""
+
+        def reword(parts: dict[str, Part]) -> dict[str, Part]:
+            return {
+                name: replace(part, definition=words.get(part.definition, part.definition))
+                for name, part in parts.items()
+            }
+
+        tables = {
+            name: Table(
+                {column: words.get(each, each) for column, each in table.columns.items()},
+                reword(table.indexes),
+                reword(table.constraints),
+            )
+            for name, table in self.tables.items()
+        }
+        return Schema(tables, {name: words.get(each, each) for name, each in self.functions.items()})
+
 
 def read_schema(namespace: str = "current_schema()::regnamespace") -> Schema:
     """Describe a schema.
@@ -108,11 +139,14 @@ def read_schema(namespace: str = "current_schema()::regnamespace") -> Schema:
         return Schema(dict(tables), dict(rows(FUNCTIONS)))
 
 
-def wanted_schema(functions: Iterable[str]) -> Schema:
+def wanted_schema(functions: Iterable[str]) -> tuple[Schema, dict[str, str]]:
     """Let PostgreSQL describe what the models want, by temporary tables that are rolled back.
 
     Args:
         functions: the statements that make the functions.
+
+    Returns:
+        The schema, and by the words that a restored dump has for a definition, those that the schema has.
 
     Raises:
         DatabaseError: it can't be made, because a function that a default calls isn't there, for one.
@@ -120,12 +154,17 @@ def wanted_schema(functions: Iterable[str]) -> Schema:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)")
-        for sql in functions:
-            _make_function(sql)
-        _make_tables()
-        schema = read_schema("pg_my_temp_schema()")
+        with transaction.atomic():
+            for sql in functions:
+                _make_function(sql)
+            _make_tables()
+            wanted = read_schema("pg_my_temp_schema()")
+            transaction.set_rollback(True)
+        _make_again(wanted)
+        restored = dict(read_schema("pg_my_temp_schema()").definitions())
         transaction.set_rollback(True)
-    return schema
+    words = {restored[thing]: definition for thing, definition in wanted.definitions() if thing in restored}
+    return wanted, words
 
 
 def _make_function(sql: str) -> None:
@@ -146,3 +185,21 @@ def _make_tables() -> None:
         for model in models:
             for constraint in constraints[model._meta.app_label, model._meta.model_name]:
                 editor.add_constraint(model, constraint)
+
+
+def _make_again(schema: Schema) -> None:
+    """Make functions and tables as they are described, but for keys, whose description leaves no choice of words."""
+    quote = connection.ops.quote_name
+    for definition in schema.functions.values():
+        _make_function(definition)
+    with connection.cursor() as cursor:
+        for name, table in schema.tables.items():
+            lines = [f"{quote(column)} {definition}" for column, definition in table.columns.items()]
+            lines += [
+                f"CONSTRAINT {quote(constraint)} {part.definition}"
+                for constraint, part in table.constraints.items()
+                if part.definition.startswith(("CHECK", "EXCLUDE"))
+            ]
+            cursor.execute(f"CREATE TABLE {quote(name)} ({', '.join(lines)})")
+            for index, part in table.indexes.items():
+                cursor.execute(part.definition.format(name=quote(index)))

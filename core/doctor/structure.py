@@ -71,7 +71,7 @@ def _tables(examination: Examination) -> Iterator[tuple[str, Table, Table]]:
     for model in examination.models:
         name = model._meta.db_table
         if name in examination.actual.tables:
-            yield name, examination.wanted.tables[name], examination.actual.tables[name]
+            yield name, examination.wanted.tables[name], examination.comparable.tables[name]
 
 
 def check_columns(examination: Examination) -> Iterator[Finding]:
@@ -155,19 +155,18 @@ def check_functions(examination: Examination) -> Iterator[Finding]:
         for name in FUNCTION_MADE.findall(sql)
         if migration.app_label not in examination.pending_apps
     }
-    actual = examination.actual.functions
 
     def wrong(name: str, what: str) -> Finding:
         source = f"manage.py sqlmigrate {made_by[name].app_label} {made_by[name].name}"
         return problem(f"The function {name} {what}.", f"Make it anew, as this prints it: {source}")
 
-    missing = made_by.keys() - actual.keys()
+    missing = made_by.keys() - examination.actual.functions.keys()
     for name in sorted(missing):
         yield wrong(name, "is missing")
     for name in sorted(made_by.keys() - missing):
         # One that calls a missing one can't be made for comparison.
         wanted = examination.wanted.functions.get(name)
-        if wanted is not None and wanted != actual[name]:
+        if wanted is not None and wanted != examination.comparable.functions[name]:
             yield wrong(name, "isn't what its migration made")
     yield ok(_extent(examination, len(made_by)))
 

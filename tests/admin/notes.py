@@ -6,12 +6,12 @@ from django.db import models
 from django.db.models import Q
 from django.urls import path
 
-from core.admin import RecordAction, RecordAdmin
+from core.admin import RecordAction, RecordAdmin, RecordInline
 from core.admin.forms import RecordForm
 from core.admin_site import MusterAdminSite
 from core.errors import ConflictError
 from core.lifecycle import Lifecycle, Transition
-from core.models import Organization, OrganizationRecord, SoftDeletion, SoftDeletionQuerySet
+from core.models import Organization, OrganizationRecord, SoftDeletion, SoftDeletionQuerySet, User
 
 
 class Note(SoftDeletion, OrganizationRecord):
@@ -36,6 +36,28 @@ class Note(SoftDeletion, OrganizationRecord):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Remark(OrganizationRecord):
+    """Something that a user said of a note."""
+
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="+", editable=False)
+    note = models.ForeignKey(Note, on_delete=models.CASCADE)
+    author = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        app_label = "core"
+        apps = Note._meta.apps
+
+    def __str__(self) -> str:
+        return f"{self.author} of {self.note}"
+
+
+class RemarkInline(RecordInline):
+    """Remarks."""
+
+    model = Remark
+    fields = ("author",)
 
 
 def rename(request: object, note: Note, *, name: str) -> None:
@@ -65,6 +87,7 @@ class NoteAdmin(RecordAdmin):
     """Notes."""
 
     form = NoteForm
+    inlines = (RemarkInline,)
     list_display = ("name", "status")
     search_fields = ("^name",)
     fields = ("name", "status", "rank", "tags")

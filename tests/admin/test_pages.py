@@ -3,10 +3,16 @@
 from typing import Any
 
 import pytest
+from django.contrib.admin import ShowFacets
 from django.contrib.auth.models import Group
+from django.contrib.postgres.indexes import GinIndex
+from django.db import connection
 from django.db.models import Model
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils.module_loading import import_string
 
+from core.admin import RecordAdmin
 from tests.admin import pages
 from tests.admin.conftest import Staff
 
@@ -15,8 +21,6 @@ def make_record(model: type[Model]) -> Any:
     """Make a record with the model's factory, wherever it lives."""
     if model is Group:
         return Group.objects.create(name="Clerks")
-    from django.utils.module_loading import import_string
-
     return import_string(f"tests.factories.{model._meta.app_label}.{model.__name__}Factory")()
 
 
@@ -29,6 +33,42 @@ def check(client: Client, address: str) -> str:
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
     return html
+
+
+@pytest.mark.parametrize("label", pages.names())
+def test_a_list_reads_no_more_for_more_rows(label: str, superuser: Staff) -> None:
+    model = pages.admin_of(label).model
+    spent = []
+    for _ in range(2):
+        for _ in range(1 if model is Group else 4):
+            make_record(model)
+        with CaptureQueriesContext(connection) as queries:
+            assert superuser.client.get(pages.url("changelist", model)).status_code == 200
+        spent.append(len(queries))
+        if model is Group:
+            Group.objects.all().delete()
+    assert spent[1] <= 10, "\n".join(query["sql"][:300] for query in queries.captured_queries)
+    assert spent[0] == spent[1], "\n".join(query["sql"][:300] for query in queries.captured_queries)
+
+
+def has_trigram_index(model: type[Model], field: str) -> bool:
+    return any(
+        isinstance(index, GinIndex) and "gin_trgm_ops" in str(index.deconstruct()) and field in str(index.deconstruct())
+        for index in model._meta.indexes
+    )
+
+
+@pytest.mark.parametrize("label", [name for name in pages.names() if name != "auth.Group"])
+def test_kit_rules_of(label: str) -> None:
+    """What DESIGN.md asks of every list: no facets, no date hierarchy, no infix search without a trigram index."""
+    admin = pages.admin_of(label)
+    assert isinstance(admin, RecordAdmin)
+    assert admin.description
+    assert admin.date_hierarchy is None
+    assert admin.show_facets is ShowFacets.NEVER
+    assert not admin.show_full_result_count
+    infix = [name for name in admin.search_fields if name[0] not in "^="]
+    assert [name for name in infix if not has_trigram_index(admin.model, name)] == []
 
 
 @pytest.mark.parametrize("label", pages.names())

@@ -10,9 +10,11 @@ from django.test import override_settings
 from core.models import APIKey, Membership, Organization, Role
 from tests.admin import pages
 from tests.admin.conftest import Staff, StaffMaker
-from tests.admin.notes import Note
+from tests.admin.notes import Note, Remark, RemarkInline, site
 from tests.factories.core import APIKeyFactory, MembershipFactory
 from tests.kit.database import tables, writes_nothing
+
+NO_REMARKS = {"remark_set-TOTAL_FORMS": "0", "remark_set-INITIAL_FORMS": "0"}
 
 
 @pytest.fixture
@@ -20,6 +22,7 @@ def notes(db: None, organization: Organization) -> Iterator[type[Note]]:
     """The table of notes, and their pages."""
     with connection.schema_editor() as editor:
         editor.create_model(Note)
+        editor.create_model(Remark)
         editor.execute(
             "ALTER TABLE core_note ADD CONSTRAINT note_rank CHECK (rank < 100),"
             " ADD CONSTRAINT note_late UNIQUE (rank) DEFERRABLE INITIALLY DEFERRED"
@@ -120,6 +123,37 @@ class TestListActions:
 
 
 @pytest.mark.usefixtures("notes")
+class TestInlines:
+    ROWS = {"remark_set-TOTAL_FORMS": "1", "remark_set-INITIAL_FORMS": "0"}
+
+    @pytest.mark.parametrize("page", ["add", "change"])
+    def test_rows_belong_to_the_records_organization(
+        self, superuser: Staff, organization: Organization, other_organization: Organization, page: str
+    ) -> None:
+        ours = MembershipFactory(organization=organization).user
+        theirs = MembershipFactory(organization=other_organization).user
+        arguments = (note(organization).pk,) if page == "change" else ()
+        address = pages.url(page, Note, *arguments)
+        data = {"organization": organization.pk, "name": "Note", "rank": "1", "tags": "{}"} | self.ROWS
+        with writes_nothing():
+            response = superuser.client.post(address, data | {"remark_set-0-author": theirs.pk})
+        assert "This user belongs to another organization." in response.content.decode()
+        assert superuser.client.post(address, data | {"remark_set-0-author": ours.pk}).status_code == 302
+        remark = Remark.objects.get()
+        assert (remark.organization, remark.author, remark.note.name) == (organization, ours, "Note")
+
+    def test_foreign_rows_are_no_choice_for_staff(
+        self, staff: Staff, organization: Organization, other_organization: Organization
+    ) -> None:
+        # The test's model has no permissions of its own, so ask the inline itself.
+        theirs = MembershipFactory(organization=other_organization).user
+        request = staff.client.get("/admin/").wsgi_request
+        field = RemarkInline(Note, site).formfield_for_dbfield(Remark._meta.get_field("author"), request)
+        assert not field.queryset.filter(pk=theirs.pk).exists()
+        assert field.queryset.filter(pk=staff.user.pk).exists()
+
+
+@pytest.mark.usefixtures("notes")
 class TestSoftDeletion:
     def test_marks_and_restores(self, superuser: Staff, organization: Organization) -> None:
         first = note(organization)
@@ -161,7 +195,7 @@ class TestRefusalsByTheDatabase:
 
     def test_of_a_new_record(self, superuser: Staff, organization: Organization) -> None:
         note(organization, name="Same")
-        data = {"organization": organization.pk, "name": "Same", "rank": "5", "tags": "{}"}
+        data = {"organization": organization.pk, "name": "Same", "rank": "5", "tags": "{}"} | NO_REMARKS
         response = superuser.client.post(pages.url("add", Note), data)
         assert response.status_code == 200
         assert "This value is taken already." in response.content.decode()
@@ -180,7 +214,7 @@ class TestRefusalsByTheDatabase:
     ) -> None:
         note(organization, name="Other", rank=7)
         first = note(organization, name="First", rank=1)
-        whole = {"name": "Renamed", "rank": "1", "tags": "{}"} | data
+        whole = {"name": "Renamed", "rank": "1", "tags": "{}"} | NO_REMARKS | data
         with writes_nothing():
             response = superuser.client.post(pages.url("change", Note, first.pk), whole)
         assert response.status_code == 200

@@ -1,5 +1,6 @@
 """A test client that speaks JSON, with a session or with an API key."""
 
+import json
 from typing import Any
 
 from django.test import Client
@@ -14,7 +15,7 @@ class ApiClient(Client):
 
     def __init__(self, *, key: str | None = None, headers: dict[str, str] | None = None) -> None:
         credentials = {"Authorization": f"Bearer {key}"} if key else {}
-        super().__init__(headers={"Accept": "application/json", **credentials, **(headers or {})})
+        super().__init__(headers={"Accept": "*/*", **credentials, **(headers or {})})
 
     def post(self, path: str, data: Any = None, content_type: str = "application/json", **extra: Any) -> Any:
         """Send a POST request; ``data`` becomes JSON."""
@@ -31,3 +32,7 @@ class ApiClient(Client):
     def delete(self, path: str, data: Any = "", content_type: str = "application/json", **extra: Any) -> Any:
         """Send a DELETE request; ``data`` becomes JSON."""
         return super().delete(path, data, content_type, **extra)
+
+    def send(self, method: str, path: str, data: Any = None) -> Any:
+        """Send a request of any method; ``data`` becomes JSON, and None no body."""
+        return self.generic(method, path, "" if data is None else json.dumps(data), "application/json")

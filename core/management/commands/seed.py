@@ -28,8 +28,9 @@ class Command(BaseCommand):
             ) from error
         names = ", ".join(f"{path.parent.name}/{path.name}" for path in loaded)
         self.stdout.write(f"Loaded {names}.\n" if loaded else "The story is there already.\n")
-        for app, lines in demo.summary():
+        summary = demo.summary()
+        width = max(len(name) for _, lines in summary for name, _ in lines)
+        for app, lines in summary:
             self.stdout.write(f"\n{app}")
-            width = max(len(name) for name, _ in lines)
             for name, value in lines:
                 self.stdout.write(f"  {name:{width}}  {f'{value:,}' if isinstance(value, int) else value:>10}")

@@ -1,0 +1,50 @@
+"""Who gets what of core."""
+
+from core.models import Organization, Role
+from tests.factories.core import MembershipFactory
+
+TABLE = """
+                                                 anonymous owner admin teammate viewer customer stranger key reader
+GET    /api/v1/organizations/                          401   200   200      200    200      403      200 200    200
+GET    /api/v1/organizations/<uuid:pk>/                401   200   200      200    200      403      404 200    200
+PATCH  /api/v1/organizations/<uuid:pk>/                401   200   200      403    403      403      404 200    403
+GET    /api/v1/users/                                  401   200   200      200    200      403      200 200    200
+GET    /api/v1/users/<uuid:pk>/                        401   200   200      200    200      403      404 200    200
+GET    /api/v1/memberships/                            401   200   200      200    200      403      200 200    200
+POST   /api/v1/memberships/                            401   201   201      403    403      403      201 201    403
+GET    /api/v1/memberships/<uuid:pk>/                  401   200   200      200    200      403      404 200    200
+PATCH  /api/v1/memberships/<uuid:pk>/                  401   200   200      403    403      403      404 200    403
+DELETE /api/v1/memberships/<uuid:pk>/                  401   204   204      403    403      403      404 204    403
+GET    /api/v1/api-keys/                               401   200   200      403    403      403      200 200    200
+POST   /api/v1/api-keys/                               401   201   201      403    403      403      201 201    403
+GET    /api/v1/api-keys/<uuid:pk>/                     401   200   200      403    403      403      404 200    200
+POST   /api/v1/api-keys/<uuid:pk>/revoke/              401   200   200      403    403      403      404 200    403
+GET    /api/v1/audit-events/                           401   200   200      403    403      403      200 200    403
+GET    /api/v1/audit-events/<uuid:pk>/                 401   200   200      403    403      403      404 200    403
+GET    /api/schema/                                    200   200   200      200    200      200      200 200    200
+GET    /api/docs/                                      200   200   200      200    200      200      200 200    200
+GET    /api/problems/<slug:code>/                      200   200   200      200    200      200      200 200    200
+GET    /api/agents/health                              200   200   200      200    200      200      200 200    200
+GET    /api/agents/health/                             200   200   200      200    200      200      200 200    200
+GET    /api/agents/health/live                         200   200   200      200    200      200      200 200    200
+GET    /api/agents/health/ready                        200   200   200      200    200      200      200 200    200
+GET    /api/agents/health/db                           200   200   200      200    200      200      200 200    200
+GET    /api/<path:rest>                                404   404   404      404    404      404      404 404    404
+"""
+
+
+def a_viewer(organization: Organization) -> object:
+    """A member whom an admin may change too."""
+    return MembershipFactory(organization=organization, role=Role.VIEWER)
+
+
+BODIES = {
+    "PATCH /api/v1/organizations/<uuid:pk>/": {"name": "Renamed"},
+    "POST /api/v1/memberships/": {"email": "new@example.com", "role": "viewer"},
+    "PATCH /api/v1/memberships/<uuid:pk>/": {"role": "member"},
+    "POST /api/v1/api-keys/": {"name": "CI", "scopes": ["core:read"]},
+}
+TARGETS = {
+    "PATCH /api/v1/memberships/<uuid:pk>/": a_viewer,
+    "DELETE /api/v1/memberships/<uuid:pk>/": a_viewer,
+}
