@@ -72,13 +72,19 @@ def _claim_index(*fields: str, name: str) -> models.Index:
 class TaskQuerySet(RecordQuerySet):
     """Reads of tasks."""
 
-    def claimable(self) -> Self:
-        """Return the pending tasks that nobody holds, but for those of squads that take no work, most urgent first."""
-        return self.filter(
+    def claimable(self, assigned_agent: Agent | None) -> Self:
+        """Return the pending tasks of one agent, or nobody's, that can be claimed, the most urgent first.
+
+        Those that somebody holds can't, nor those of a squad that takes no work.
+        """
+        rows = self.filter(
             Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now()),
             Q(squad=None) | Q(squad__status=SquadStatus.ACTIVE),
             status=TaskStatus.PENDING,
-        ).order_by("urgency", "due_at", "created_at", "id")
+            assigned_agent=assigned_agent,
+        )
+        # The agent is the same throughout. It stands here since PostgreSQL doesn't see that of IS NULL, and would sort.
+        return rows.order_by("assigned_agent_id", "urgency", "due_at", "created_at", "id")
 
     def abandoned(self) -> Self:
         """Return the running tasks whose lease has lapsed."""

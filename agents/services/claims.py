@@ -44,7 +44,7 @@ def claim_task(
     each other.
     """
     return_abandoned(organization_id=organization_id)
-    rows = Task.objects.for_organization(organization_id).claimable()
+    rows = Task.objects.for_organization(organization_id)
     if squad is not None:
         rows = rows.filter(squad=squad)
     if task_type is not None:
@@ -52,8 +52,7 @@ def claim_task(
     # One query for each owner of tasks, since each of them reads an index in the order in which it hands out.
     owners = [None] if agent is None else [None, agent]
     candidates = (
-        rows.filter(assigned_agent=owner).select_for_update(skip_locked=True, no_key=True, of=("self",)).first()
-        for owner in owners
+        rows.claimable(owner).select_for_update(skip_locked=True, no_key=True, of=("self",)).first() for owner in owners
     )
     found = sorted(filter(None, candidates), key=_urgency)
     if not found:
