@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 (Django's name)
-from django.core.exceptions import FieldError
+from django.core.exceptions import FieldDoesNotExist, FieldError
 from django.urls import get_resolver
 
 
@@ -58,7 +58,7 @@ def _check_viewset(viewset: Any) -> Iterator[CheckMessage]:
     if not found | declared:
         try:
             viewset.queryset.values_list(row_text(serializer))
-        except FieldError as error:
+        except (FieldDoesNotExist, FieldError) as error:
             yield Error(
                 f"{serializer_class.__name__} can't be read: {error}",
                 hint="Each field's source is a column, or a path of columns.",

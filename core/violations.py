@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from django.apps import apps
-from django.db import DatabaseError, models
+from django.db import DatabaseError, DataError, models
 
 FIELD_CODES = {"23502": "null", "23505": "unique", "23503": "does_not_exist", "23514": "invalid", "23P01": "overlap"}
 
@@ -23,6 +23,8 @@ def explain(error: DatabaseError) -> Violation | None:
     """Return what the database refused, or None when the error isn't about the data."""
     diagnostics = getattr(error.__cause__, "diag", None)
     sqlstate = getattr(error.__cause__, "sqlstate", None) or ""
+    if isinstance(error, DataError) and not sqlstate:  # psycopg itself refused, before the server could
+        return Violation(None, "invalid", "A text holds a null character, or a value is too large to be stored.")
     if diagnostics is None or sqlstate[:2] not in ("22", "23"):
         return None
     code = FIELD_CODES.get(sqlstate, "invalid")

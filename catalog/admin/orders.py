@@ -6,13 +6,13 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
-from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 
 from catalog.admin.filters import WholeTextFilter
 from catalog.models import Order, OrderLine, OrderStatus
 from catalog.services import orders
 from core.admin import RecordAction, RecordAdmin, RecordInline
+from core.admin.forms import RecordForm, RecordInlineFormSet
 from core.errors import ConflictError
 from core.violations import Violation
 
@@ -37,7 +37,7 @@ class LineInline(RecordInline):
         return False
 
 
-class NewLineForm(forms.ModelForm):
+class NewLineForm(RecordForm):
     """A product and how many of it; the order's service makes the line of it, and judges it."""
 
     class Meta:
@@ -48,7 +48,7 @@ class NewLineForm(forms.ModelForm):
         """Make no line yet."""
 
 
-class NewLines(BaseInlineFormSet):
+class NewLines(RecordInlineFormSet):
     """The lines of an order that is being placed."""
 
     def clean(self) -> None:
@@ -151,7 +151,7 @@ class OrderAdmin(RecordAdmin):
         first, *others = [(title, dict(options)) for title, options in self.add_fieldsets]
         return [(first[0], {"fields": ("organization", *first[1]["fields"])}), *others]
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         """Return the fields of the fieldsets."""
         fieldsets = self.fieldsets if obj else self.add_fieldsets
         return [name for _, options in fieldsets for name in options["fields"]]
@@ -212,7 +212,7 @@ class OrderAdmin(RecordAdmin):
 
     # --- Searching ---------------------------------------------------------------------------------
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
         """Return the orders whose number begins so, or whose customer has this email; indexes serve both."""
         term = search_term.strip()
         if not term or len(term) in (32, 36) or "\0" in term:

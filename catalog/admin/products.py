@@ -72,7 +72,7 @@ class ProductAdmin(RecordAdmin):
         """Return what makes the slug, while the product is new: an address that is known should stay."""
         return {} if obj else super().get_prepopulated_fields(request, obj)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
         """Return the rows whose name or SKU has each word, by the trigram index."""
         if len(search_term.strip()) in (32, 36) or "\0" in search_term:
             return super().get_search_results(request, queryset, search_term)

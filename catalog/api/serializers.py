@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from catalog.currencies import validate_amounts
 from catalog.models import Order, OrderLine, Product, Subscription, UsageRecord
-from catalog.models.fields import MoneyField, validate_object
+from catalog.models.fields import DECIMAL_PLACES, MAX_DIGITS, validate_object
 from catalog.models.products import ProductStatus
 from catalog.models.subscriptions import ACTIVE, TRIALING, SubscriptionStatus
 from catalog.models.usage import Period
@@ -15,7 +15,7 @@ from core.models import User
 
 MAX_LINES = 200
 MAX_QUANTITY = 1_000_000
-MONEY = {"max_digits": MoneyField().max_digits, "decimal_places": MoneyField().decimal_places}
+MONEY: dict[str, Any] = {"max_digits": MAX_DIGITS, "decimal_places": DECIMAL_PLACES}
 
 
 class PricedSerializer(RecordSerializer):
@@ -188,7 +188,7 @@ class NewLineSerializer(serializers.Serializer):
 class NewOrderSerializer(serializers.Serializer):
     """An order to be placed. Prices are the products' own; ``customer`` is who asks, unless another is named."""
 
-    lines = NewLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)
+    lines = NewLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]
     customer = serializers.UUIDField(required=False, help_text="A member of the organization.")
     discount = serializers.DecimalField(required=False, min_value=0, **MONEY)
     tax = serializers.DecimalField(required=False, min_value=0, **MONEY)

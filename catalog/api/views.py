@@ -91,7 +91,7 @@ class OrderViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
         taken = {"create": serializers.NewOrderSerializer, "partial_update": serializers.AmendedOrderSerializer}
         return taken.get(self.action, self.serializer_class)
 
-    def perform_create(self, serializer: Any) -> Order:  # type: ignore[override]
+    def perform_create(self, serializer: Any) -> Order:
         """Place the order."""
         values = dict(serializer.validated_data)
         customer_id = values.pop("customer", self.principal.user_id)
@@ -111,7 +111,7 @@ class OrderViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
         if errors:
             raise ValidationError(errors, "missing_role")
 
-    def perform_update(self, serializer: Any) -> Order:  # type: ignore[override]
+    def perform_update(self, serializer: Any) -> Order:
         """Change what can be changed."""
         return orders.amend_order(order=serializer.instance, **serializer.validated_data)
 

@@ -9,6 +9,8 @@ from django.db.models import BooleanField, CheckConstraint, F, Func, Q, TextFiel
 
 from catalog.currencies import validate_currency
 
+MAX_DIGITS, DECIMAL_PLACES = 19, 4
+
 
 class MoneyField(models.DecimalField):
     """An exact amount, in the currency that stands beside it.
@@ -18,7 +20,7 @@ class MoneyField(models.DecimalField):
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        options = {"max_digits": 19, "decimal_places": 4} | options
+        options = {"max_digits": MAX_DIGITS, "decimal_places": DECIMAL_PLACES} | options
         super().__init__(*args, **options)
 
     @property

@@ -1,6 +1,6 @@
 """Products: what can be ordered, and how much of it there is."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
@@ -87,7 +87,7 @@ class Product(OrganizationRecord):
         default=list, blank=True, validators=[validate_images], help_text='A list such as [{"url": "https://…"}].'
     )
 
-    objects = ProductQuerySet.as_manager()
+    objects: ClassVar = ProductQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [

@@ -2,7 +2,7 @@
 
 import calendar
 from datetime import datetime
-from typing import Self
+from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -74,7 +74,7 @@ class Subscription(OrganizationRecord):
     cancelled_at = models.DateTimeField(null=True, blank=True, editable=False)
     expired_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = SubscriptionQuerySet.as_manager()
+    objects: ClassVar = SubscriptionQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [

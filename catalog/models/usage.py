@@ -1,7 +1,7 @@
 """Usage: what was consumed, in which month, for whom to bill."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
@@ -85,7 +85,7 @@ class UsageRecord(OrganizationRecord):
         max_length=200, blank=True, help_text="By this a record that is sent twice is stored once."
     )
 
-    objects = UsageRecordQuerySet.as_manager()
+    objects: ClassVar = UsageRecordQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [

@@ -1,10 +1,11 @@
 """The audit log, to read."""
 
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
@@ -44,7 +45,7 @@ class AuditEventAdmin(RecordAdmin):
     """The audit log. It can only be read."""
 
     description = "Who did what, when, from where; what it was before and after."
-    list_display = ("timestamp", "event_type", "resource", "who", "source", "organization", "success")
+    list_display = ("timestamp", "event_type", "short_resource", "who", "source", "organization", "success")
     list_filter = (
         ("event_type", ExactFilter),
         ResourceFilter,
@@ -52,11 +53,12 @@ class AuditEventAdmin(RecordAdmin):
         "user",
         "timestamp",
         "success",
+        ("request_id", ExactFilter),
     )
     list_keep = ("details",)
     ordering = ("-timestamp", "-pk")
-    search_fields = ("=resource_id", "=request_id")
-    search_help_text = "The id of an event, of a record, or of a request."
+    search_fields = ("=resource_id",)
+    search_help_text = "The id of an event or of a record."
     list_select_related = ("organization",)
     fields = (
         "timestamp",
@@ -78,6 +80,16 @@ class AuditEventAdmin(RecordAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
         """Return the events in reach. What they refer to may be gone."""
         return super().get_queryset(request).select_related("organization", "user", "api_key")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
+        """Return the event with this id, or the events of the record with this id."""
+        if not search_term.strip():
+            return queryset, False
+        try:
+            key = UUID(search_term.strip())
+        except ValueError:
+            return queryset.none(), False
+        return queryset.filter(Q(pk=key) | Q(resource_id=key)), False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Say no."""
@@ -102,11 +114,20 @@ class AuditEventAdmin(RecordAdmin):
         return str(event.details.get("source", "-"))
 
     @admin.display(description="Record")
+    def short_resource(self, event: AuditEvent) -> str | SafeString:
+        """Return the record's kind and the end of its id, as a link where it has a page."""
+        return self._resource(event, f"{event.resource_type} …{str(event.resource_id)[-8:]}")
+
+    @admin.display(description="Record")
     def resource(self, event: AuditEvent) -> str | SafeString:
         """Return the record's kind and id, as a link where it has a page."""
-        text = f"{event.resource_type} {event.resource_id or ''}".strip()
+        return self._resource(event, f"{event.resource_type} {event.resource_id}")
+
+    def _resource(self, event: AuditEvent, text: str) -> str | SafeString:
+        if event.resource_id is None:
+            return event.resource_type
         for model in self.admin_site._registry:
-            if event.resource_id and hasattr(model, "resource") and model.resource() == event.resource_type:
+            if hasattr(model, "resource") and model.resource() == event.resource_type:
                 options = model._meta
                 try:
                     url = reverse(f"admin:{options.app_label}_{options.model_name}_change", args=(event.resource_id,))

@@ -1,18 +1,19 @@
 """The list of a record: columns, filters, orders and search that stay quick on any number of rows."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.db import OperationalError
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from core.admin import filters, ordering
 from core.admin.changelist import RecordChangeList, foreign_keys
 from core.admin.tenancy import reach_of
 
-Rows = TypeVar("Rows", bound=QuerySet)
+QUERY_CANCELED = "57014"
 
 
 class ListMixin(admin.ModelAdmin):
@@ -30,6 +31,18 @@ class ListMixin(admin.ModelAdmin):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordChangeList]:
         """Return the list with keyset pages."""
         return RecordChangeList
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list. A filter that takes longer than the statement timeout becomes a message."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED or not request.GET:
+                raise
+        self.message_user(
+            request, "That takes too long. Narrow it, say to one organization or to some days.", messages.ERROR
+        )
+        return HttpResponseRedirect(request.path)
 
     def get_list_display(self, request: HttpRequest) -> Any:
         """Return the columns. Who sees one organization only needs no column to tell it."""
@@ -88,7 +101,7 @@ class ListMixin(admin.ModelAdmin):
         orders = self.get_orders(request)
         return [column for column in self.get_list_display(request) if self.order_field(column) in orders]
 
-    def get_search_results(self, request: HttpRequest, queryset: Rows, search_term: str) -> tuple[Rows, bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
         """Return the rows that match; an id finds its row."""
         term = search_term.strip()
         if "\0" in term:
@@ -99,4 +112,4 @@ class ListMixin(admin.ModelAdmin):
             key = None
         if key is not None:
             return queryset.filter(pk=key), False
-        return super().get_search_results(request, queryset, term)  # type: ignore[return-value]
+        return super().get_search_results(request, queryset, term)

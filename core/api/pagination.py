@@ -94,6 +94,8 @@ class Cursor:
         """Return the cursor of ``text``; ValidationError when it isn't one, or one of another ordering."""
         try:
             order, backwards, texts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            if any("\0" in str(value) for value in texts):
+                raise ValueError("PostgreSQL's texts hold no null character")
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
             values = [

@@ -117,7 +117,7 @@ def digest_of(secret: str) -> str:
 def parse_key(text: str) -> tuple[str, str] | None:
     """Return the prefix and the secret of a key's text, or None if it isn't one."""
     match text.split("_"):
-        case ["mst", prefix, secret] if len(prefix) == PREFIX_LENGTH and secret.isalnum():
+        case ["mst", prefix, secret] if len(prefix) == PREFIX_LENGTH and prefix.isalnum() and secret.isalnum():
             return prefix, secret
     return None
 

@@ -160,6 +160,9 @@ class TestAuditEvents:
             ({"success__exact": "0"}, {failed}),
             ({"event_type__exact": "request.refuse"}, {failed}),
             ({"user__id__exact": superuser.user.pk, "resource_type": "organization"}, {done}),
+            ({"q": str(organization.pk), "success__exact": "0"}, {failed}),
+            ({"q": str(done.pk)}, {done}),
+            ({"q": "no id"}, set()),
             ({"timestamp__lt": "2020-01-01"}, set()),
             ({"organization__id__exact": organization.pk, "event_type__exact": "organization.note"}, {done}),
         ):

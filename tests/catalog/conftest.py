@@ -7,6 +7,7 @@ import pytest
 from catalog.models import Order, Product
 from catalog.services import orders
 from core.models import Organization
+from tests.admin.conftest import make_staff, staff  # noqa: F401 (fixtures)
 from tests.factories.catalog import ProductFactory
 from tests.kit.cast import Actor
 

@@ -5,12 +5,13 @@ organization. ``make`` makes one in a given organization, whichever way the mode
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
-from django.db import models
+from django.db import IntegrityError, models, transaction
 from factory.django import DjangoModelFactory
 
 
@@ -41,3 +42,13 @@ def make(model: type[models.Model], organization: models.Model, **fields: Any) -
     factory = factories()[model]
     path = getattr(model, "organization_path")  # noqa: B009 (a model outside of our apps has none)
     return factory(**{path: organization}, **fields)
+
+
+def make_many(model: type[models.Model], organization: models.Model, count: int) -> list[Any]:
+    """Make rows of ``model`` in the organization: ``count`` of them, or as many as it may have."""
+    rows: list[Any] = []
+    with suppress(IntegrityError):
+        while len(rows) < count:
+            with transaction.atomic():
+                rows.append(make(model, organization))
+    return rows

@@ -39,6 +39,12 @@ class Route:
     actions: tuple[tuple[str, str], ...] = ()
 
     @property
+    def model(self) -> type[models.Model]:
+        """Return the model whose rows the address serves."""
+        assert self.viewset is not None, f"{self.template} serves no records."
+        return self.viewset.queryset.model
+
+    @property
     def is_list(self) -> bool:
         """Tell whether the address answers a page of records."""
         return ("get", "list") in self.actions

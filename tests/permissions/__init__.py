@@ -76,7 +76,4 @@ def target_of(row: Row, organization: Organization) -> Any:
     if not row.route.is_detail:
         return None
     maker: Callable[[Organization], Any] | None = _stated("TARGETS", row)
-    if maker:
-        return maker(organization)
-    assert row.route.viewset is not None
-    return make(row.route.viewset.queryset.model, organization)
+    return maker(organization) if maker else make(row.route.model, organization)

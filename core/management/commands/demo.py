@@ -202,7 +202,8 @@ def _environment(host: str) -> dict[str, str]:
     hosts = {*settings.ALLOWED_HOSTS, f"[{host}]" if ":" in host else host}
     if host in EVERY_ADDRESS:
         hosts |= {socket.gethostname(), *socket.gethostbyname_ex(socket.gethostname())[2]}
-    return {"LOG_LEVEL": "WARNING", **os.environ, "ALLOWED_HOSTS": ",".join(sorted(hosts))}
+    level = os.environ.get("LOG_LEVEL") or "WARNING"
+    return {**os.environ, "LOG_LEVEL": level, "ALLOWED_HOSTS": ",".join(sorted(hosts))}
 
 
 def _stop(server: subprocess.Popen[bytes]) -> None:

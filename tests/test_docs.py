@@ -1,0 +1,36 @@
+"""The documentation says what the program says."""
+
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+
+from config import env
+from core.models import Scope
+
+DOCS = Path(settings.BASE_DIR, "docs")
+README = Path(settings.BASE_DIR, "README.md")
+
+
+def test_operators_have_the_table_of_every_variable() -> None:
+    assert env.as_markdown().strip() in (DOCS / "operators.md").read_text()
+
+
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_commands_that_a_page_names_exist(page: Path) -> None:
+    words = page.read_text().replace("`", " ").split()
+    named = {words[i + 1].strip(".,;:") for i, word in enumerate(words[:-1]) if word == "manage.py"}
+    assert named <= {*get_commands(), "check"}, named - set(get_commands())
+
+
+@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    targets = [part.partition(")")[0] for part in page.read_text().split("](")[1:]]
+    for target in targets:
+        assert target.startswith("http") or (page.parent / target).exists(), target
+
+
+def test_api_page_names_every_scope() -> None:
+    text = (DOCS / "api.md").read_text()
+    assert [scope for scope in Scope.values if f"`{scope}`" not in text] == []
