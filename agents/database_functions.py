@@ -1,6 +1,5 @@
 """The PL/pgSQL functions of agents' triggers, which the first migration makes."""
 
-from django.db import migrations
 
 from core.database_functions import make
 
@@ -176,7 +175,7 @@ COMMENT ON FUNCTION agents_keep_insight() IS 'Keeps an accepted insight, and cou
 """
 
 OPERATIONS = [
-    migrations.RunSQL(MAX_ACTIVE_RUNS, "DROP FUNCTION agents_max_active_runs(jsonb)"),
+    make("agents_max_active_runs", MAX_ACTIVE_RUNS),
     make("agents_number_run", NUMBER_RUN),
     make("agents_gapless_runs", GAPLESS_RUNS),
     make("agents_count_run", COUNT_RUN),

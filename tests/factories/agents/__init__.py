@@ -7,14 +7,18 @@ from tests.factories.agents.evidence import (
     MetricSnapshotFactory,
     StoredContentFactory,
 )
+from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
+    "AgentFactory",
     "AgentMessageFactory",
     "ArtifactFactory",
     "FeedbackFactory",
     "LearningInsightFactory",
     "MetricSnapshotFactory",
+    "SquadFactory",
+    "SquadMemberFactory",
     "StoredContentFactory",
     "TaskFactory",
     "TaskRunFactory",
