@@ -26,6 +26,7 @@ from core.ids import uuid7
 ORPHAN_AGE = timedelta(days=1)
 
 
+@transaction.atomic
 def keep_text(*, organization_id: UUID, text: str, **fields: Any) -> Artifact:
     """Make an artifact of a text. The fields are Artifact's."""
     content = text.encode()

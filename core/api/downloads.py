@@ -4,12 +4,13 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponseBase, HttpResponseNotModified, StreamingHttpResponse
 from django.utils.cache import get_conditional_response
 from django.utils.http import content_disposition_header
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import BaseContentNegotiation
+
+from core.connections import lend_back
 
 CHUNK = 256 * 1024
 # Media types of what browsers run or draw with scripts in it. They travel as plain bytes.
@@ -120,8 +121,7 @@ def download(
     response["Content-Length"] = str(length)
     if asked:
         response["Content-Range"] = f"bytes {start}-{start + length - 1}/{size}"
-    # A slow client shall not hold one of the pool's connections meanwhile.
-    close_old_connections()
+    lend_back()
     return _with_headers(response, name, etag)
 
 

@@ -165,7 +165,7 @@ KINDS = {
     "not_found": "There is no such record in your organization, or no such address.",
     "method_not_allowed": "This address doesn't take this method.",
     "not_acceptable": "None of the content types that the client accepts can be had here.",
-    "length_required": "The request says no Content-Length, without which a broken upload couldn't be told.",
+    "length_required": "The request says no Content-Length; a body of unknown length isn't taken.",
     "payload_too_large": "The body is larger than this takes; the detail names the limit.",
     "precondition_failed": "The content isn't the one that If-Match names.",
     "range_not_satisfiable": "The Range begins behind the content's end; Content-Range names the size.",

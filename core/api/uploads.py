@@ -16,10 +16,11 @@ from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.db import close_old_connections
-from django.http import UnreadablePostError
+from django.http import HttpRequest, UnreadablePostError
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import DataAndFiles, MultiPartParser
+
+from core.connections import lend_back
 
 CHUNK = 64 * 1024
 OVERHEAD = 1024 * 1024  # bytes that the other fields and the boundaries of a body may take beside its file
@@ -38,7 +39,7 @@ class LengthRequired(APIException):
 
     status_code = 411
     default_code = "length_required"
-    default_detail = "Send Content-Length: the body's end couldn't be told from a broken connection without it."
+    default_detail = "Send Content-Length: a body of unknown length isn't taken."
 
 
 def incoming_folder() -> Path:
@@ -152,18 +153,21 @@ class _Counted:
         return piece
 
 
+def require_length(request: HttpRequest) -> None:
+    """Raise LengthRequired for a body of unknown length, which WSGI would give to nobody but as an empty one."""
+    if "HTTP_TRANSFER_ENCODING" in request.META and not request.META.get("CONTENT_LENGTH"):
+        raise LengthRequired
+
+
 class UploadParser(MultiPartParser):
     """Parses ``multipart/form-data`` into fields and ``ReceivedFile``s. The view's ``upload_limit`` bounds them."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> DataAndFiles:
         """Return fields and files; APIException says why the body can't be taken."""
         request = parser_context["request"]._request
-        if "CONTENT_LENGTH" not in request.META and "HTTP_TRANSFER_ENCODING" in request.META:
-            raise LengthRequired
         handler = StreamingHandler(parser_context["view"].upload_limit)
         request.upload_handlers = [handler]
-        # A slow client shall not hold one of the pool's connections meanwhile.
-        close_old_connections()
+        lend_back()
         counted: Any = _Counted(stream)
         try:
             parsed = super().parse(counted, media_type, parser_context)

@@ -1,7 +1,5 @@
 """The rules that the database keeps about evidence, each attacked with raw SQL (REQUIREMENTS.md, section 3)."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,13 +20,7 @@ from tests.factories.agents.evidence import (
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 from tests.kit.sql import ignore_all_triggers, refused, run
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def _media(settings: Any, tmp_path: Path) -> Iterator[None]:
-    settings.MEDIA_ROOT = tmp_path / "media"
-    yield
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
 
 def insert(table: str, **values: Any) -> str:

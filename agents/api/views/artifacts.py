@@ -21,7 +21,7 @@ from agents.models import Artifact, StoredContent
 from agents.services import artifacts
 from core.api.downloads import AnyMediaType, download
 from core.api.renderers import JSONParser
-from core.api.uploads import UploadParser
+from core.api.uploads import UploadParser, require_length
 from core.api.viewsets import DestroyMixin, ReadOnlyViewSet, UpdateMixin
 
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
@@ -84,6 +84,7 @@ class ArtifactViewSet(UpdateMixin, DestroyMixin, ReadOnlyViewSet):
     )
     def create(self, request: Request) -> Response:
         """Make an artifact: of a text, of a content in storage, or of a file, which streams to storage."""
+        require_length(request._request)
         upload = (request.content_type or "").startswith("multipart/")
         serializer_class = serializers.ArtifactUploadSerializer if upload else self.get_serializer_class()
         body = serializer_class(data=request.data, context=self.get_serializer_context())
