@@ -107,7 +107,7 @@ class TaskAdmin(RecordAdmin):
             return super().get_search_results(request, queryset, search_term)
         return matching(queryset, search_term, self.search_fields), False
 
-    def delete_model(self, request: HttpRequest, obj: Task) -> None:
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete the task, unless it has runs."""
         tasks.delete_task(task=obj)
 

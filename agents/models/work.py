@@ -1,6 +1,6 @@
 """Work: tasks and their runs."""
 
-from typing import Self
+from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
@@ -166,7 +166,7 @@ class Task(OrganizationRecord):
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
-    objects = TaskQuerySet.as_manager()
+    objects: ClassVar = TaskQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [
@@ -352,7 +352,7 @@ class TaskRun(OrganizationRecord):
     error_message = models.TextField(blank=True, editable=False)
     error_details = models.JSONField(null=True, blank=True, editable=False)
 
-    objects = TaskRunQuerySet.as_manager()
+    objects: ClassVar = TaskRunQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [

@@ -48,7 +48,7 @@ class TaskSerializer(RecordSerializer):
             "claimed_by",
             "lease_expires_at",
         )
-        read_only_fields = (
+        read_only_fields: tuple[str, ...] = (
             "status",
             "result",
             "total_runs",
@@ -182,13 +182,13 @@ class LeaseSecondsField(serializers.IntegerField):
     """How long a lease lasts."""
 
     def __init__(self, **options: Any) -> None:
-        options = {
+        defaults: dict[str, Any] = {
             "min_value": 1,
             "max_value": MAX_LEASE_SECONDS,
             "default": DEFAULT_LEASE_SECONDS,
             "help_text": "How long the lease lasts unless it is renewed.",
-        } | options
-        super().__init__(**options)
+        }
+        super().__init__(**defaults | options)
 
 
 class ClaimSerializer(ActionSerializer):
