@@ -206,6 +206,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "core.api.schema.add_problem",
         "core.api.schema.allow_narrowed_rows",
     ],
+    "ENUM_NAME_OVERRIDES": {"WorkStatusEnum": "agents.models.TaskStatus"},  # tasks and runs have the same
 }
 
 # --- Logs ------------------------------------------------------------------------------------------
