@@ -200,6 +200,31 @@ EMBEDDED_POSTGRES = Variable(
     example="1",
 )
 
+STORAGE_URL = Variable(
+    "STORAGE_URL",
+    matching(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()/-]*)?(\?[^\s#]*)?"),
+    "",
+    "s3://BUCKET/FOLDER, and perhaps ?endpoint=https://HOST&region=REGION",
+    "Keep uploaded files in an S3-compatible store, not in DATA_DIR. Needs the extra `s3` (uv sync --extra s3); the"
+    " credentials are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or whatever else the AWS SDK finds.",
+    shown_default="none: the folder media in DATA_DIR",
+    example="s3://muster/files?endpoint=https://s3.example.org&region=eu-central-1",
+)
+ARTIFACT_MAX_BYTES = Variable(
+    "ARTIFACT_MAX_BYTES",
+    whole_number(1, 1_099_511_627_776),
+    1_073_741_824,
+    "a whole number of bytes from 1 to 1099511627776",
+    "How large an uploaded artifact may be.",
+)
+ARTIFACT_MAX_TEXT_BYTES = Variable(
+    "ARTIFACT_MAX_TEXT_BYTES",
+    whole_number(1, 104_857_600),
+    1_048_576,
+    "a whole number of bytes from 1 to 104857600",
+    "How large a text may be that an artifact keeps inline, in the database. Larger ones are to be uploaded.",
+)
+
 GROUPS: dict[str, tuple[Variable, ...]] = {
     "The application": (
         DEBUG,
@@ -221,6 +246,11 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         DB_NAME,
         DB_SSL_MODE,
         EMBEDDED_POSTGRES,
+    ),
+    "Files": (
+        STORAGE_URL,
+        ARTIFACT_MAX_BYTES,
+        ARTIFACT_MAX_TEXT_BYTES,
     ),
     "Connections and statements": (
         DB_POOL_SIZE,

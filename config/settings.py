@@ -7,7 +7,7 @@ from typing import Any
 
 from csp.constants import NONE, SELF
 
-from config import database, env
+from config import database, env, storage
 from config.secret_key import kept_secret_key
 
 env.read_dotenv()
@@ -156,7 +156,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "media/"
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": storage.backend(),
     "staticfiles": {
         # Names with a content hash, for which `collectstatic` must have run; locally files serve as they are.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
@@ -164,11 +164,13 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+ARTIFACT_MAX_BYTES = env.ARTIFACT_MAX_BYTES.get()
+ARTIFACT_MAX_TEXT_BYTES = env.ARTIFACT_MAX_TEXT_BYTES.get()
 WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # The demo story: each app's part is a demo.json, and they load in this order.
-FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog")]
+FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents")]
 
 # --- The API ---------------------------------------------------------------------------------------
 
@@ -204,6 +206,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "core.api.schema.add_problem",
         "core.api.schema.allow_narrowed_rows",
     ],
+    "ENUM_NAME_OVERRIDES": {"WorkStatusEnum": "agents.models.TaskStatus"},  # tasks and runs have the same
 }
 
 # --- Logs ------------------------------------------------------------------------------------------

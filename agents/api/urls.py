@@ -1,6 +1,6 @@
 """Addresses of agents' records under ``/api/v1/``."""
 
-from agents.api.views import projects, roster, templates
+from agents.api.views import artifacts, feedback, metrics, projects, roster, templates, work
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -11,3 +11,11 @@ router.register("projects", projects.ProjectViewSet)
 router.register("project-contexts", projects.ProjectContextViewSet)
 router.register("modifications", projects.ModificationViewSet)
 router.register("templates", templates.TemplateViewSet)
+router.register("tasks", work.TaskViewSet)
+router.register("task-runs", work.TaskRunViewSet)
+router.register("agent-messages", work.AgentMessageViewSet)
+router.register("metrics", metrics.MetricSnapshotViewSet)
+router.register("artifacts", artifacts.ArtifactViewSet)
+router.register("stored-contents", artifacts.StoredContentViewSet)
+router.register("feedback", feedback.FeedbackViewSet)
+router.register("learning-insights", feedback.LearningInsightViewSet)

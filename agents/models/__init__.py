@@ -1,15 +1,9 @@
 """The records of agents."""
 
-from agents.models.evidence import (
-    Artifact,
-    ArtifactType,
-    Feedback,
-    InsightStatus,
-    LearningInsight,
-    MetricSnapshot,
-    MetricType,
-    StoredContent,
-)
+from agents.models.artifacts import Artifact, ArtifactType, StoredContent
+from agents.models.feedback import Feedback, InsightStatus, LearningInsight
+from agents.models.messages import AgentMessage, MessageType
+from agents.models.metrics import MetricSnapshot, MetricType
 from agents.models.projects import (
     Modification,
     ModificationStatus,
@@ -20,7 +14,7 @@ from agents.models.projects import (
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
 from agents.models.templates import Complexity, Template
-from agents.models.work import AgentMessage, MessageType, Priority, RunStatus, Task, TaskRun, TaskStatus
+from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
 __all__ = [
     "Agent",

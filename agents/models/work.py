@@ -1,16 +1,19 @@
-"""Work: tasks, their runs, and what the members of a squad say to each other meanwhile."""
+"""Work: tasks and their runs."""
+
+from typing import ClassVar, Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Cast, NullIf, Round
+from django.db.models.functions import Cast, Now, NullIf, Round
+from django.db.models.lookups import GreaterThan
 
 from agents.models.projects import Project
-from agents.models.roster import Agent, Squad, SquadMember
-from core.constraints import SameOrganization, between, given, one_of
+from agents.models.roster import Agent, Squad, SquadStatus
+from core.constraints import SameOrganization, between, given, json_object, one_of
 from core.lifecycle import Lifecycle, Transition
-from core.models import OrganizationLog, OrganizationRecord
-from core.triggers import Immutable, SharedTrigger, pgtrigger
+from core.models import OrganizationRecord, RecordQuerySet
+from core.triggers import Immutable, NoTruncate, SharedTrigger, pgtrigger
 
 
 class TaskStatus(models.TextChoices):
@@ -39,15 +42,62 @@ URGENCY = Case(
     default=Value(3),
     output_field=models.SmallIntegerField(),
 )
+OPEN = [TaskStatus.PENDING, TaskStatus.RUNNING]
 ENDED = [TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED]
+
+
+class MaxActiveRuns(models.Func):
+    """How many runs a task's config lets go at once; 0 for a config that doesn't say it rightly."""
+
+    function = "agents_max_active_runs"
+    arity = 1
+    output_field = models.IntegerField()
+
+
+class KeepTask(SharedTrigger):
+    """Keeps the counters what counting the runs says, whatever is written to them, and active runs in open tasks."""
+
+    name = "counters"
+    operation = pgtrigger.Insert | pgtrigger.Update
+    function = "agents_keep_task"
+
+
+def _claim_index(*fields: str, name: str) -> models.Index:
+    order = ("urgency", "due_at", "created_at", "id")
+    return models.Index(
+        fields=["organization", *fields, "assigned_agent", *order], condition=Q(status=TaskStatus.PENDING), name=name
+    )
+
+
+class TaskQuerySet(RecordQuerySet):
+    """Reads of tasks."""
+
+    def claimable(self, assigned_agent: Agent | None) -> Self:
+        """Return the pending tasks of one agent, or nobody's, that can be claimed, the most urgent first.
+
+        Those that somebody holds can't, nor those of a squad that takes no work.
+        """
+        rows = self.filter(
+            Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now()),
+            Q(squad=None) | Q(squad__status=SquadStatus.ACTIVE),
+            status=TaskStatus.PENDING,
+            assigned_agent=assigned_agent,
+        )
+        # The agent is the same throughout. It stands here since PostgreSQL doesn't see that of IS NULL, and would sort.
+        return rows.order_by("assigned_agent_id", "urgency", "due_at", "created_at", "id")
+
+    def abandoned(self) -> Self:
+        """Return the running tasks whose lease has lapsed."""
+        return self.filter(status=TaskStatus.RUNNING, lease_token__isnull=False, lease_expires_at__lte=Now())
 
 
 class Task(OrganizationRecord):
     """Something to do, which takes one or more runs.
 
-    The three counters are the database's: a trigger moves them with the runs, so that they equal what counting
-    the runs would say. ``success_rate`` is the share of the finished runs that were completed, 0–1, and null before
-    any is finished.
+    The three counters are the database's: triggers move them with the runs, so that they equal what counting
+    the runs would say. ``success_rate`` is the share of the finished runs that were completed, 0 to 1, and null before
+    any is finished. ``started_at`` and ``completed_at`` tell of the latest time that the task was worked on; the
+    runs tell of all.
     """
 
     lifecycle = Lifecycle(
@@ -59,6 +109,7 @@ class Task(OrganizationRecord):
         Transition("release", {"running"}, "pending"),
     )
     audit_ignore = ("total_runs", "successful_runs", "failed_runs", "success_rate", "lease_expires_at")
+    audit_redact = ("lease_token",)
 
     project = models.ForeignKey(
         Project, on_delete=models.PROTECT, null=True, blank=True, related_name="tasks", db_constraint=False
@@ -96,7 +147,7 @@ class Task(OrganizationRecord):
         ),
         output_field=models.DecimalField(max_digits=5, decimal_places=4, null=True),
         db_persist=True,
-        help_text="Completed runs over finished runs, 0–1.",
+        help_text="Completed runs over finished runs, 0 to 1.",
     )
     error_message = models.TextField(blank=True, editable=False)
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -115,6 +166,8 @@ class Task(OrganizationRecord):
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    objects: ClassVar = TaskQuerySet.as_manager()
+
     class Meta(OrganizationRecord.Meta):
         constraints = [
             *OrganizationRecord.Meta.constraints,
@@ -128,6 +181,12 @@ class Task(OrganizationRecord):
             one_of("priority", Priority, name="agents_task_priority"),
             between("max_rounds", 1, 1000, name="agents_task_max_rounds"),
             between("memory_size", 0, 100_000, name="agents_task_memory_size"),
+            json_object("config", name="agents_task_config_object"),
+            models.CheckConstraint(
+                name="agents_task_max_active_runs",
+                condition=GreaterThan(MaxActiveRuns(F("config")), 0),
+                violation_error_message="“max_active_runs” in “config” must be a whole number from 1 to 1000.",
+            ),
             models.CheckConstraint(
                 name="agents_task_counters",
                 condition=Q(total_runs__gte=F("successful_runs") + F("failed_runs")),
@@ -135,8 +194,11 @@ class Task(OrganizationRecord):
             ),
             models.CheckConstraint(
                 name="agents_task_started",
-                condition=~Q(status__in=[TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED])
-                | Q(started_at__isnull=False),
+                condition=(~Q(status=TaskStatus.PENDING) | Q(started_at=None))
+                & (
+                    ~Q(status__in=[TaskStatus.RUNNING, TaskStatus.COMPLETED, TaskStatus.FAILED])
+                    | Q(started_at__isnull=False)
+                ),
                 violation_error_message="“started_at” says when a task that runs, or ran, was started.",
             ),
             models.CheckConstraint(
@@ -146,10 +208,21 @@ class Task(OrganizationRecord):
                 violation_error_message="“completed_at” says when a task ended, and only then.",
             ),
             models.CheckConstraint(
+                name="agents_task_times",
+                condition=Q(completed_at__gte=F("started_at")) | Q(completed_at=None) | Q(started_at=None),
+                violation_error_message="“completed_at” can't come before “started_at”.",
+            ),
+            models.CheckConstraint(
                 name="agents_task_lease",
-                condition=Q(lease_token=None, lease_expires_at=None)
-                | Q(lease_token__isnull=False, lease_expires_at__isnull=False),
-                violation_error_message="“lease_token” and “lease_expires_at” come and go together.",
+                condition=Q(lease_token=None, lease_expires_at=None, claimed_by=None)
+                | Q(lease_token__isnull=False, lease_expires_at__isnull=False, status__in=OPEN),
+                violation_error_message="A lease has a token and an end, and no longer than the task is open.",
+            ),
+            models.UniqueConstraint(
+                fields=["lease_token"],
+                condition=Q(lease_token__isnull=False),
+                name="agents_task_lease_token_unique",
+                violation_error_message="“lease_token” is another lease's.",
             ),
         ]
         indexes = [
@@ -160,11 +233,14 @@ class Task(OrganizationRecord):
             models.Index(
                 fields=["organization", "assigned_agent", "created_at", "id"], name="agents_task_agent_newest"
             ),
-            models.Index(
-                fields=["organization", "urgency", "due_at", "created_at", "id"],
-                condition=Q(status=TaskStatus.PENDING),
-                name="agents_task_claim",
-            ),
+            models.Index(fields=["organization", "task_type", "created_at", "id"], name="agents_task_type_newest"),
+            models.Index(fields=["organization", "priority", "created_at", "id"], name="agents_task_priority_newest"),
+            models.Index(fields=["organization", "due_at", "id"], name="agents_task_due"),
+            # What claiming reads, in the order in which it hands out: nobody's tasks or one agent's, of all, of a squad
+            # or of a type. Without them an idle queue would be read through at each claim.
+            _claim_index(name="agents_task_claim"),
+            _claim_index("squad", name="agents_task_claim_squad"),
+            _claim_index("task_type", name="agents_task_claim_type"),
             models.Index(
                 fields=["organization", "lease_expires_at"],
                 condition=Q(lease_token__isnull=False),
@@ -176,9 +252,15 @@ class Task(OrganizationRecord):
                 name="agents_task_search",
             ),
         ]
+        triggers = [KeepTask()]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def max_active_runs(self) -> int:
+        """Return how many runs may be active at once."""
+        return int(self.config.get("max_active_runs", 1))
 
 
 class RunStatus(models.TextChoices):
@@ -196,7 +278,7 @@ ENDED_RUN = [RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED]
 
 
 class NumberRun(SharedTrigger):
-    """Gives a new run the task's next number; a number that isn't the next one is refused."""
+    """Gives a new run the task's next number, and refuses an active run where the task takes no more of them."""
 
     name = "number"
     operation = pgtrigger.Insert
@@ -212,6 +294,32 @@ class CountRun(SharedTrigger):
     function = "agents_count_run"
 
 
+class GaplessRuns(SharedTrigger):
+    """Refuses, at the end of a transaction, numbers of runs with a gap between them."""
+
+    name = "gapless"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert | pgtrigger.Delete
+    timing = pgtrigger.Deferred
+    function = "agents_gapless_runs"
+
+
+class Seconds(models.Func):
+    """How long an interval is, in seconds."""
+
+    template = "EXTRACT(EPOCH FROM %(expressions)s)"
+    arity = 1
+    output_field = models.FloatField()
+
+
+class TaskRunQuerySet(RecordQuerySet):
+    """Reads of runs."""
+
+    def active(self) -> Self:
+        """Return the runs that are under way, or about to be."""
+        return self.filter(status__in=ACTIVE_RUN)
+
+
 class TaskRun(OrganizationRecord):
     """One attempt at a task. Runs count 1, 2, 3, … in the task, by the database, which also tells the times."""
 
@@ -222,7 +330,13 @@ class TaskRun(OrganizationRecord):
         Transition("cancel", {"pending", "running"}, "cancelled", stamp="completed_at"),
     )
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="runs", db_constraint=False)
+    task = models.ForeignKey(
+        Task,
+        on_delete=models.CASCADE,
+        related_name="runs",
+        db_constraint=False,
+        db_index=False,  # the unique number in the task leads there
+    )
     run_number = models.PositiveIntegerField(db_default=0, editable=False, help_text="1, 2, 3, … in the task.")
     status = models.CharField(max_length=20, choices=RunStatus, default=RunStatus.PENDING, editable=False)
     plan = models.JSONField(default=dict, blank=True)
@@ -230,12 +344,15 @@ class TaskRun(OrganizationRecord):
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
     completed_at = models.DateTimeField(null=True, blank=True, editable=False)
     duration = models.GeneratedField(
-        expression=F("completed_at") - F("started_at"),
-        output_field=models.DurationField(null=True),
+        expression=Seconds(F("completed_at") - F("started_at")),
+        output_field=models.FloatField(null=True),
         db_persist=True,
+        help_text="Seconds from start to end.",
     )
     error_message = models.TextField(blank=True, editable=False)
     error_details = models.JSONField(null=True, blank=True, editable=False)
+
+    objects: ClassVar = TaskRunQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [
@@ -250,7 +367,8 @@ class TaskRun(OrganizationRecord):
             one_of("status", RunStatus, name="agents_taskrun_status"),
             models.CheckConstraint(
                 name="agents_taskrun_started",
-                condition=~Q(status__in=[RunStatus.RUNNING, RunStatus.COMPLETED]) | Q(started_at__isnull=False),
+                condition=(~Q(status=RunStatus.PENDING) | Q(started_at=None))
+                & (~Q(status__in=[RunStatus.RUNNING, RunStatus.COMPLETED]) | Q(started_at__isnull=False)),
                 violation_error_message="“started_at” says when a run that goes, or was completed, was started.",
             ),
             models.CheckConstraint(
@@ -269,8 +387,15 @@ class TaskRun(OrganizationRecord):
             *OrganizationRecord.Meta.indexes,
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_taskrun_status_newest"),
             models.Index(fields=["organization", "task", "created_at", "id"], name="agents_taskrun_task_newest"),
+            models.Index(fields=["task"], condition=Q(status__in=ACTIVE_RUN), name="agents_taskrun_active"),
         ]
-        triggers = [NumberRun(), CountRun(), Immutable("task_id", "run_number", name="place")]
+        triggers = [
+            NumberRun(),
+            CountRun(),
+            GaplessRuns(),
+            NoTruncate(),
+            Immutable("task_id", "run_number", name="place"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.task} #{self.run_number}"
@@ -279,57 +404,3 @@ class TaskRun(OrganizationRecord):
     def is_active(self) -> bool:
         """Tell whether the run is under way, or about to be."""
         return self.status in ACTIVE_RUN
-
-
-class MessageType(models.TextChoices):
-    """What a message is for."""
-
-    TASK = "task", "Task"
-    QUESTION = "question", "Question"
-    ANSWER = "answer", "Answer"
-    STATUS = "status", "Status"
-    HANDOFF = "handoff", "Handoff"
-    REVIEW = "review", "Review"
-    DECISION = "decision", "Decision"
-    ERROR = "error", "Error"
-
-
-class AgentMessage(OrganizationLog):
-    """What one member of a squad says to another, or to all (no recipient), during a run."""
-
-    task_run = models.ForeignKey(TaskRun, on_delete=models.CASCADE, related_name="messages", db_constraint=False)
-    sender = models.ForeignKey(SquadMember, on_delete=models.PROTECT, related_name="sent_messages", db_constraint=False)
-    recipient = models.ForeignKey(
-        SquadMember,
-        on_delete=models.PROTECT,
-        null=True,
-        blank=True,
-        related_name="received_messages",
-        db_constraint=False,
-    )
-    message_type = models.CharField(max_length=20, choices=MessageType, default=MessageType.STATUS)
-    content = models.TextField()
-    metadata = models.JSONField(default=dict, blank=True)
-    thread = models.UUIDField(null=True, blank=True, help_text="Messages of one conversation share it.")
-
-    class Meta(OrganizationLog.Meta):
-        constraints = [
-            *OrganizationLog.Meta.constraints,
-            SameOrganization("task_run", name="agents_agentmessage_task_run"),
-            SameOrganization("sender", name="agents_agentmessage_sender"),
-            SameOrganization("recipient", name="agents_agentmessage_recipient"),
-            given("content", name="agents_agentmessage_content_given"),
-            one_of("message_type", MessageType, name="agents_agentmessage_type"),
-        ]
-        indexes = [
-            *OrganizationLog.Meta.indexes,
-            models.Index(fields=["organization", "task_run", "created_at", "id"], name="agents_message_run_newest"),
-            models.Index(
-                fields=["organization", "thread", "created_at", "id"],
-                condition=Q(thread__isnull=False),
-                name="agents_message_thread_newest",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.message_type}: {self.content[:60]}"

@@ -1,15 +1,31 @@
-"""Factories of agents' records, one module a subject."""
+"""Factories of agents' records, a module a subject."""
 
+from tests.factories.agents.evidence import (
+    ArtifactFactory,
+    FeedbackFactory,
+    LearningInsightFactory,
+    MetricSnapshotFactory,
+    StoredContentFactory,
+)
 from tests.factories.agents.projects import ModificationFactory, ProjectContextFactory, ProjectFactory
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
 from tests.factories.agents.templates import TemplateFactory
+from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
     "AgentFactory",
+    "AgentMessageFactory",
+    "ArtifactFactory",
+    "FeedbackFactory",
+    "LearningInsightFactory",
+    "MetricSnapshotFactory",
     "ModificationFactory",
     "ProjectContextFactory",
     "ProjectFactory",
     "SquadFactory",
     "SquadMemberFactory",
+    "StoredContentFactory",
+    "TaskFactory",
+    "TaskRunFactory",
     "TemplateFactory",
 ]
