@@ -1,3 +1,3 @@
 """The admin of agents."""
 
-from agents.admin import work  # noqa: F401 (they register themselves)
+from agents.admin import evidence, work  # noqa: F401 (they register themselves)
