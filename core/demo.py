@@ -11,11 +11,13 @@ from typing import Any, Self
 from django.apps import apps
 from django.conf import settings
 from django.core.management import call_command
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
+from core.errors import ConflictError
 from core.models import APIKey, AuditEvent, Membership, Organization, Record, Role, Scope, User
 from core.models.api_keys import matches, parse_key
 from core.services import access
+from core.violations import explain
 
 FIXTURE = "demo.json"
 STAFF_EMAIL = "staff@muster.example"
@@ -38,16 +40,23 @@ def is_loaded(fixture: Path) -> bool:
     return any(apps.get_model(model)._base_manager.filter(pk__in=pks).exists() for model, pks in keys.items())
 
 
-@transaction.atomic
 def load() -> list[Path]:
     """Load the files of the story that aren't loaded yet, all or none, and return them.
 
     Raises:
-        IntegrityError: a record of the story and one that stood there before exclude each other.
+        ConflictError: a record of the story and one that stood there before exclude each other.
     """
     missing = [fixture for fixture in fixtures() if not is_loaded(fixture)]
-    for fixture in missing:
-        call_command("loaddata", fixture, verbosity=0)
+    try:
+        with transaction.atomic():
+            for fixture in missing:
+                call_command("loaddata", fixture, verbosity=0)
+    except IntegrityError as error:
+        violation = explain(error)
+        reason = violation.message if violation else " ".join(str(error).split())
+        raise ConflictError(
+            f"Nothing was loaded: the story and what stands there exclude each other. {reason}"
+        ) from error
     return missing
 
 

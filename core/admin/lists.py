@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from core.admin import filters, ordering
 from core.admin.changelist import RecordChangeList, foreign_keys
 from core.admin.tenancy import reach_of
+from core.search import matching
 
 QUERY_CANCELED = "57014"
 
@@ -102,7 +103,7 @@ class ListMixin(admin.ModelAdmin):
         return [column for column in self.get_list_display(request) if self.order_field(column) in orders]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[Any, bool]:
-        """Return the rows that match; an id finds its row."""
+        """Return the rows that match, infixes by their trigram index; an id finds its row."""
         term = search_term.strip()
         if "\0" in term:
             return queryset.none(), False
@@ -112,4 +113,6 @@ class ListMixin(admin.ModelAdmin):
             key = None
         if key is not None:
             return queryset.filter(pk=key), False
-        return super().get_search_results(request, queryset, term)
+        if any(name[0] in "^=" for name in self.search_fields):
+            return super().get_search_results(request, queryset, term)
+        return matching(queryset, term, self.search_fields), False

@@ -64,9 +64,9 @@ class JSONContainsFilter(django_filters.CharFilter):
         try:
             part = orjson.loads(value)
         except orjson.JSONDecodeError as error:
-            raise ValidationError({self.field_name: f"This is not JSON: {error}"}) from error
+            raise ValidationError({str(self.field_name): f"This is not JSON: {error}"}) from error
         if not isinstance(part, dict) or "\\u0000" in value:
-            raise ValidationError({self.field_name: "This must be a JSON object without null characters."})
+            raise ValidationError({str(self.field_name): "This must be a JSON object without null characters."})
         return qs.filter(**{f"{self.field_name}__contains": part})
 
 

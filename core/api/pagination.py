@@ -94,16 +94,22 @@ class Cursor:
         """Return the cursor of ``text``; ValidationError when it isn't one, or one of another ordering."""
         try:
             order, backwards, texts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-            if any("\0" in str(value) for value in texts):
-                raise ValueError("PostgreSQL's texts hold no null character")
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
             values = [
-                None if value is None else key.field.to_python(value) for key, value in zip(keys, texts, strict=True)
+                None if value is None else key.field.to_python(_storable(value))
+                for key, value in zip(keys, texts, strict=True)
             ]
         except (ValueError, TypeError, binascii.Error, DjangoValidationError) as error:
             raise ValidationError({"cursor": "This is no cursor; take it from “next” or “previous”."}) from error
         return cls(values, bool(backwards))
+
+
+def _storable(value: Any) -> Any:
+    """Return the value; ValueError where PostgreSQL can't hold it, and so can't compare with it."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("a null character")
+    return value
 
 
 class _Holder:

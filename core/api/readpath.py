@@ -8,15 +8,28 @@ way, instance by instance.
 """
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Case, Expression, F, Func, JSONField, OuterRef, TextField, Value, When
+from django.db import connection
+from django.db.models import F, Func, JSONField, Model, OuterRef, Subquery, TextField
+from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Cast
 from rest_framework import relations, serializers
 
 PAIRS_A_CALL = 50  # PostgreSQL takes at most 100 arguments a call
+NARROWINGS = 500  # how many ways to ask for some fields are remembered
+
+
+class _Name(Func):
+    """The name of a field, as a literal: text without a parameter."""
+
+    template = "'%(name)s'"
+
+    def __init__(self, name: str) -> None:
+        assert name.isidentifier(), f"{name!r} can't be the name of a field"
+        super().__init__(name=name, output_field=TextField())
 
 
 class JSONBuildObject(Func):
@@ -25,13 +38,12 @@ class JSONBuildObject(Func):
     function = "json_build_object"
     output_field = JSONField()
 
-    def __init__(self, **pairs: Any) -> None:
-        super().__init__(*(part for name, value in pairs.items() for part in (Value(name, TextField()), value)))
+    def __init__(self, pairs: Iterable[tuple[str, Any]]) -> None:
+        super().__init__(*(part for name, value in pairs for part in (_Name(name), value)))
 
 
-class _JSONBObject(Func):
+class _JSONBObject(JSONBuildObject):
     function = "jsonb_build_object"
-    output_field = JSONField()
 
 
 class _Merge(Func):
@@ -52,20 +64,38 @@ class _AsText(Func):
     output_field = TextField()
 
 
-def _plain(path: str, field: serializers.Field) -> Any:
-    return F(path)
+Derivation = Callable[[type[Model], str, serializers.Field], Any]
 
 
-def _decimal(path: str, field: serializers.Field) -> Any:
-    return Cast(F(path), TextField())
+def _value(model: type[Model], path: str) -> Combinable:
+    """Return the expression of a column, which may be of a row that the model's own row refers to."""
+    name, _, rest = path.partition("__")
+    field: Any = model._meta.get_field(name)
+    if not rest:
+        return F(field.attname)
+    return _referred(field, _value(field.related_model, rest))
 
 
-def _slug_related(path: str, field: serializers.Field) -> Any:
-    return F(f"{path}__{field.slug_field}")  # type: ignore[attr-defined]
+def _referred(field: Any, expression: Any) -> Subquery:
+    """Return ``expression`` over the row that the foreign key ``field`` refers to."""
+    rows = field.related_model._base_manager.filter(pk=OuterRef(field.attname))
+    return Subquery(rows.order_by().values_list(expression))
+
+
+def _plain(model: type[Model], path: str, field: serializers.Field) -> Any:
+    return _value(model, path)
+
+
+def _decimal(model: type[Model], path: str, field: serializers.Field) -> Any:
+    return Cast(_value(model, path), TextField())
+
+
+def _slug_related(model: type[Model], path: str, field: serializers.Field) -> Any:
+    return _value(model, f"{path}__{field.slug_field}")  # type: ignore[attr-defined]
 
 
 @cache
-def derivations() -> dict[type, Callable[[str, serializers.Field], Any]]:
+def derivations() -> dict[type, Derivation]:
     """Return, for each derivable class of field, how its expression follows from its source."""
     from core.api.serializers import OrganizationRelatedField
 
@@ -109,9 +139,25 @@ def underivable(serializer: serializers.BaseSerializer) -> list[str]:
     return names
 
 
-def row_text(serializer: serializers.BaseSerializer) -> Expression:
-    """Return the expression that renders one row as the serializer would, as JSON text."""
-    return _AsText(_row(serializer, ""))
+def row_text(serializer: Any) -> RawSQL:
+    """Return the SQL that renders one row as the serializer would, as JSON text.
+
+    It holds for querysets of the serializer's model, and is worked out once: to have Django translate some forty
+    expressions at each request takes longer than PostgreSQL takes to answer.
+    """
+    serializer_class: Any = type(serializer)
+    return _row_sql(serializer_class, getattr(serializer, "only", None))
+
+
+@lru_cache(maxsize=NARROWINGS)
+def _row_sql(serializer_class: Any, only: frozenset[str] | None) -> RawSQL:
+    serializer = serializer_class(only=only) if only else serializer_class()
+    query = serializer.Meta.model._base_manager.all().query
+    expression = _AsText(_row(serializer)).resolve_expression(query)
+    sql, parameters = query.get_compiler(connection=connection).compile(expression)
+    joined = [alias for alias, count in query.alias_refcount.items() if count][1:]
+    assert not joined, f"The SQL of a row stands on its own table alone, not on {joined}."
+    return RawSQL(sql, parameters, output_field=TextField())  # noqa: S611 (made by Django, of no input)
 
 
 def _readable(serializer: serializers.BaseSerializer) -> list[tuple[str, serializers.Field]]:
@@ -119,28 +165,26 @@ def _readable(serializer: serializers.BaseSerializer) -> list[tuple[str, seriali
     return [(name, field) for name, field in fields.items() if not field.write_only]
 
 
-def _row(serializer: serializers.BaseSerializer, prefix: str) -> Expression:
-    pairs = {name: _expression(field, prefix) for name, field in _readable(serializer)}
+def _row(serializer: Any) -> Func:
+    model = serializer.Meta.model
+    pairs = [(name, _expression(model, field)) for name, field in _readable(serializer)]
     if len(pairs) <= PAIRS_A_CALL:
-        return JSONBuildObject(**pairs)
-    flat = [part for name, value in pairs.items() for part in (Value(name, TextField()), value)]
-    step = 2 * PAIRS_A_CALL
-    return _Merge(*(_JSONBObject(*flat[start : start + step]) for start in range(0, len(flat), step)))
+        return JSONBuildObject(pairs)
+    return _Merge(*(_JSONBObject(pairs[start : start + PAIRS_A_CALL]) for start in range(0, len(pairs), PAIRS_A_CALL)))
 
 
-def _expression(field: serializers.Field, prefix: str) -> Any:
-    path = prefix + str(field.source).replace(".", "__")
+def _expression(model: type[Model], field: serializers.Field) -> Any:
+    path = str(field.source).replace(".", "__")
     if isinstance(field, serializers.ListSerializer):
-        return _nested_rows(field.child, path)
+        return _nested_rows(model, field.child, path)
     if isinstance(field, serializers.ModelSerializer):
-        nested = _row(field, f"{path}__")
-        return Case(When(**{f"{path}__isnull": False}, then=nested), default=None) if field.allow_null else nested
-    return derivations()[type(field)](path, field)
+        return _referred(model._meta.get_field(path), _row(field))
+    return derivations()[type(field)](model, path, field)
 
 
-def _nested_rows(serializer: Any, path: str) -> Expression:
+def _nested_rows(model: type[Model], serializer: Any, path: str) -> Func:
     """Return the JSON array of the rows that refer to the outer row, in their model's ordering."""
-    relation = serializer.parent.parent.Meta.model._meta.get_field(path)
+    relation: Any = model._meta.get_field(path)
     rows = serializer.Meta.model._base_manager.filter(**{relation.field.name: OuterRef("pk")})
     ordering = serializer.Meta.model._meta.ordering
-    return _ArrayToJSON(ArraySubquery(rows.order_by(*ordering).values_list(_row(serializer, ""))))
+    return _ArrayToJSON(ArraySubquery(rows.order_by(*ordering).values_list(_row(serializer))))

@@ -56,8 +56,9 @@ class RecordSerializer(serializers.ModelSerializer):
 
     serializer_related_field = OrganizationRelatedField
 
-    def __init__(self, *args: Any, only: list[str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, only: Iterable[str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.only = frozenset(only) if only else None
         if only:
             for name in set(self.fields) - set(only):
                 del self.fields[name]

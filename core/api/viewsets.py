@@ -1,6 +1,6 @@
 """The viewsets that the API is made of: rooted in the request's organization, read through PostgreSQL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -60,6 +60,12 @@ class RecordViewSet(GenericViewSet):
         """Return the rows that a customer may see: none, unless a view opens its own."""
         return rows.none()
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let the request in, or not; and refuse unknown ``fields`` before anything is written."""
+        super().initial(request, *args, **kwargs)
+        if "fields" in request.query_params:
+            self.get_read_serializer()
+
     def get_read_serializer(self) -> RecordSerializer:
         """Return the serializer of answers, narrowed to the fields asked for."""
         serializer_class: type[RecordSerializer] = getattr(self, "read_serializer_class", self.serializer_class)
@@ -75,8 +81,8 @@ class RecordViewSet(GenericViewSet):
 
         The text is PostgreSQL's own, but for serializers that declare ``ordinary_fields``: those render instances.
         """
-        ordinary = set(getattr(serializer.Meta, "ordinary_fields", ())) & set(serializer.fields)
-        if not ordinary:
+        ordinary: Iterable[str] = getattr(serializer.Meta, "ordinary_fields", ())
+        if not any(name in serializer.fields for name in ordinary):
             return list(rows.values_list(row_text(serializer), *names))
         renderer = JSONRenderer()
         return [

@@ -42,7 +42,7 @@ class Installation:
     def manage(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a management command to its end."""
         process = self.start(*arguments, **variables)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def succeed(self, *arguments: str) -> str:

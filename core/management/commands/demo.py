@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,6 +25,7 @@ from psycopg import sql
 
 from config.embedded_postgres.server import server_uri
 from core import demo
+from core.errors import ConflictError
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STEPS = 5
@@ -76,7 +77,10 @@ class Command(BaseCommand):
                     "The configured database holds other organizations than the story's. Name an empty one,"
                     " or none at all: then the demo keeps its own."
                 )
-            demo.load()
+            try:
+                demo.load()
+            except ConflictError as error:
+                raise CommandError(str(error)) from error
         with self._progress("Make a login and an API key"):
             credentials = demo.credentials(settings.DATA_DIR / "demo.json")
         connections["default"].close_pool()  # type: ignore[attr-defined]
@@ -201,7 +205,9 @@ def _environment(host: str) -> dict[str, str]:
     """The web server's environment: quieter, and answering to the host that it serves on."""
     hosts = {*settings.ALLOWED_HOSTS, f"[{host}]" if ":" in host else host}
     if host in EVERY_ADDRESS:
-        hosts |= {socket.gethostname(), *socket.gethostbyname_ex(socket.gethostname())[2]}
+        hosts.add(socket.gethostname())
+        with suppress(OSError):  # a name that leads nowhere is of no use to others either
+            hosts |= set(socket.gethostbyname_ex(socket.gethostname())[2])
     level = os.environ.get("LOG_LEVEL") or "WARNING"
     return {**os.environ, "LOG_LEVEL": level, "ALLOWED_HOSTS": ",".join(sorted(hosts))}
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import IntegrityError, ProgrammingError
+from django.db import ProgrammingError
 
 from core import demo
-from core.violations import explain
+from core.errors import ConflictError
 
 
 class Command(BaseCommand):
@@ -20,12 +20,8 @@ class Command(BaseCommand):
             loaded = demo.load()
         except ProgrammingError as error:
             raise CommandError("The database isn't migrated. Run: manage.py migrate") from error
-        except IntegrityError as error:
-            violation = explain(error)
-            reason = violation.message if violation else " ".join(str(error).split())
-            raise CommandError(
-                f"Nothing was loaded: the story and what stands there exclude each other. {reason}"
-            ) from error
+        except ConflictError as error:
+            raise CommandError(str(error)) from error
         names = ", ".join(f"{path.parent.name}/{path.name}" for path in loaded)
         self.stdout.write(f"Loaded {names}.\n" if loaded else "The story is there already.\n")
         summary = demo.summary()

@@ -1,0 +1,149 @@
+"""Lists and details of a million orders: Muster's read path beside REST framework as usual, in turn.
+
+    uv run python -m tests.benchmarks.read_path [--seconds 5] [--rounds 3]
+
+One server (granian, WSGI, two workers of three threads) and one database serve both. The first run fills the
+database, under .data/benchmarks, which takes some minutes; later ones find it there.
+"""
+
+import argparse
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.settings"
+
+import django
+
+django.setup()
+
+from django.db import connections
+
+from tests.benchmarks import database
+from tests.benchmarks.load import Connection, Figures, measure
+
+WORKERS, THREADS = 2, 3
+ROOM = 3  # the organization, a smaller one, whose orders both sides list
+LARGE = 0
+STATUS = "paid"
+DEEP = 2000
+ADDRESS = "config.wsgi:application"
+
+
+@contextmanager
+def served() -> Iterator[int]:
+    """Serve the project as production does, and give the port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--no-log", ADDRESS]
+    server = subprocess.Popen(command)
+    try:
+        _wait_for(port)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SystemExit("The server didn't start.")
+
+
+def plain(value: Any) -> Any:
+    """Return JSON with its times as times: the same moment is written in more than one way."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    if isinstance(value, str) and len(value) > 18 and value[10:11] == "T":
+        return datetime.fromisoformat(value)
+    return value
+
+
+def turns(port: int, key: str, sides: dict[str, list[str]], rounds: int, seconds: float) -> dict[str, Figures]:
+    """Measure each side ``rounds`` times, by turns, and return each side's median figures."""
+    runs: dict[str, list[Figures]] = {name: [] for name in sides}
+    for paths in sides.values():
+        measure(port, key, paths, min(seconds, 2))
+    for _ in range(rounds):
+        for name, paths in sides.items():
+            runs[name].append(measure(port, key, paths, seconds))
+    return {
+        name: Figures(*(median(getattr(run, figure) for run in measured) for figure in ("rate", "p50", "p99")))
+        for name, measured in runs.items()
+    }
+
+
+def report(title: str, figures: dict[str, Figures]) -> None:
+    """Print a table of the sides, each beside the first."""
+    print(f"\n{title}\n  {'':28}{'requests/s':>11}{'p50 ms':>9}{'p99 ms':>9}{'ratio':>8}")
+    first = next(iter(figures.values()))
+    for name, side in figures.items():
+        print(f"  {name:28}{side.rate:11.1f}{side.p50:9.1f}{side.p99:9.1f}{side.rate / first.rate:7.1f}x")
+
+
+def page_at(client: Connection, path: str, number: int) -> str:
+    """Return the address of page ``number``, reached by following “next”, 200 rows a step."""
+    reached, step = 50, 200
+    address = f"{path}&limit=50"
+    while reached < (number - 1) * 50:
+        following = json.loads(client.get(address))["next"]
+        address = following.partition("127.0.0.1")[2].replace("limit=50", f"limit={step}")
+        reached += step
+    return address.replace(f"limit={step}", "limit=50")
+
+
+def main() -> None:
+    """Prepare, compare, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=5, help="how long a run takes (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each side (default: %(default)s)")
+    options = parser.parse_args()
+    database.prepare()
+    key, large = database.key_of(ROOM), database.key_of(LARGE)
+    connections.close_all()
+    with served() as port:
+        muster, usual = f"/api/v1/orders/?status={STATUS}", f"/ordinary/orders/?status={STATUS}"
+        client = Connection(port, key)
+        rows = json.loads(client.get(muster))["results"]
+        assert plain(rows) == plain(json.loads(client.get(usual))["results"]), "The two sides answer differently."
+        compare = {"REST framework as usual": [usual], "Muster": [muster]}
+        report(
+            "List: 50 orders of one status, newest first, with customer and lines",
+            turns(port, key, compare, options.rounds, options.seconds),
+        )
+        ids = [row["id"] for row in rows]
+        compare = {
+            "REST framework as usual": [f"/ordinary/orders/{pk}/" for pk in ids],
+            "Muster": [f"/api/v1/orders/{pk}/" for pk in ids],
+        }
+        report("Detail: one order, with customer and lines", turns(port, key, compare, options.rounds, options.seconds))
+        every = "/api/v1/orders/?ordering=-created_at"
+        pages = {"Muster, page 1": [f"{every}&limit=50"]}
+        pages[f"Muster, page {DEEP:,}"] = [page_at(Connection(port, large), every, DEEP)]
+        report(
+            "Depth: all orders of an organization of 250,000",
+            turns(port, large, pages, options.rounds, options.seconds),
+        )
+
+
+if __name__ == "__main__":
+    main()
