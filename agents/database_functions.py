@@ -174,6 +174,50 @@ $body$;
 COMMENT ON FUNCTION agents_keep_insight() IS 'Keeps an accepted insight, and counts its applications upwards.';
 """
 
+NUMBER_CONTEXT = """
+CREATE FUNCTION agents_number_context() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    next_version int;
+BEGIN
+    -- Contexts of one project take turns here, so that each sees the version of the one before it.
+    PERFORM 1 FROM agents_project WHERE id = NEW.project_id FOR NO KEY UPDATE;
+    SELECT coalesce(max(version), 0) + 1 INTO next_version FROM agents_projectcontext WHERE project_id = NEW.project_id;
+    IF coalesce(NEW.version, 0) = 0 THEN
+        NEW.version := next_version;
+    ELSIF NEW.version <> next_version THEN
+        RAISE EXCEPTION '"version" must be the project''s next one, %', next_version
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'version',
+                  CONSTRAINT = 'agents_projectcontext_version_next';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION agents_number_context() IS 'Numbers the contexts of a project 1, 2, 3, …';
+"""
+
+MODIFICATION_REVIEWER = """
+CREATE FUNCTION agents_modification_reviewer() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    -- A review stands as the settings were at its time: only a new reviewer is judged.
+    IF NEW.reviewed_by_id IS DISTINCT FROM NEW.requested_by_id
+       OR TG_OP = 'UPDATE' AND OLD.reviewed_by_id IS NOT DISTINCT FROM NEW.reviewed_by_id THEN
+        RETURN NEW;
+    END IF;
+    IF NOT EXISTS (
+        SELECT FROM core_organization
+         WHERE id = NEW.organization_id AND settings #> '{modifications,self_review}' = 'true'
+    ) THEN
+        RAISE EXCEPTION 'whoever asked for a modification can''t review it'
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'reviewed_by_id',
+                  CONSTRAINT = 'agents_modification_self_review';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION agents_modification_reviewer() IS
+    'Refuses a review by whoever asked, unless the organization''s setting modifications.self_review is true.';
+"""
+
 OPERATIONS = [
     make("agents_max_active_runs", MAX_ACTIVE_RUNS),
     make("agents_number_run", NUMBER_RUN),
@@ -182,4 +226,6 @@ OPERATIONS = [
     make("agents_keep_task", KEEP_TASK),
     make("agents_run_of_task", RUN_OF_TASK),
     make("agents_keep_insight", KEEP_INSIGHT),
+    make("agents_number_context", NUMBER_CONTEXT),
+    make("agents_modification_reviewer", MODIFICATION_REVIEWER),
 ]

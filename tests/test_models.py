@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.postgres.fields import ArrayField
 from django.core.management import call_command
-from django.db import models
+from django.db import IntegrityError, models
 from django.db.models import F
 
 from core.models import Audited, Organization, OrganizationLog, Record
@@ -143,6 +143,10 @@ def test_a_table_has_the_triggers_that_its_base_classes_promise(model: type[mode
 def test_updated_at_is_true_in_every_table(model: type[models.Model], organization: Organization) -> None:
     stored = model._base_manager.filter(pk=make(model, organization).pk)
     before = stored.values_list("updated_at", flat=True).get()
+    if "muster_append_only" in triggers(model):
+        with pytest.raises(IntegrityError, match="append-only"):
+            stored.update(created_at=F("created_at") - timedelta(days=1))
+        return
     stored.update(created_at=F("created_at") - timedelta(days=1), updated_at=before)
     assert stored.values_list("updated_at", flat=True).get() > before
 

@@ -1,7 +1,9 @@
 """Projects: what is worked on, how it stands, and what is to change."""
 
 from decimal import Decimal
+from typing import ClassVar
 
+import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -9,11 +11,11 @@ from django.db import models
 from django.db.models import Q
 
 from agents.models.roster import Squad
-from core.constraints import SameOrganization, between, given, one_of
+from core.constraints import SameOrganization, between, given, json_object, one_of
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, SoftDeletion, User
 from core.models.base import SoftDeletionQuerySet
-from core.triggers import SharedTrigger, pgtrigger
+from core.triggers import Immutable, SharedTrigger
 
 
 class ProjectStatus(models.TextChoices):
@@ -51,7 +53,7 @@ class Project(SoftDeletion, OrganizationRecord):
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
 
-    objects = SoftDeletionQuerySet.as_manager()
+    objects: ClassVar = SoftDeletionQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [
@@ -65,6 +67,7 @@ class Project(SoftDeletion, OrganizationRecord):
             ),
             given("name", name="agents_project_name_given"),
             one_of("status", ProjectStatus, name="agents_project_status"),
+            json_object("metadata", name="agents_project_metadata_object"),
         ]
         indexes = [
             *OrganizationRecord.Meta.indexes,
@@ -88,8 +91,16 @@ class NoUpdate(SharedTrigger):
     function = "muster_append_only"
 
 
+class NumberContext(SharedTrigger):
+    """Gives a context the next version of its project, and refuses any other."""
+
+    name = "number"
+    operation = pgtrigger.Insert
+    function = "agents_number_context"
+
+
 def score(help_text: str) -> models.DecimalField:
-    """Return a field for a score or percentage, 0–100."""
+    """Return a field for a score or percentage, 0 to 100."""
     return models.DecimalField(
         max_digits=5,
         decimal_places=2,
@@ -101,18 +112,22 @@ def score(help_text: str) -> models.DecimalField:
 
 
 class ProjectContext(OrganizationRecord):
-    """How a project stood at one time. Versions count 1, 2, … in the project; a version never changes."""
+    """How a project stood at one time. Versions count 1, 2, … in the project; a version never changes.
+
+    The database gives the version; one that is named must be the next.
+    """
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="contexts", db_constraint=False)
-    version = models.PositiveIntegerField(help_text="1, 2, … in the project.")
+    version = models.PositiveIntegerField(db_default=0, help_text="1, 2, … in the project.")
     codebase = models.JSONField(default=dict, blank=True)
     configuration = models.JSONField(default=dict, blank=True)
     dependencies = models.JSONField(default=dict, blank=True)
-    test_coverage = score("Per cent, 0–100.")
-    security_score = score("0–100.")
-    performance_score = score("0–100.")
+    test_coverage = score("Per cent, 0 to 100.")
+    security_score = score("0 to 100.")
+    performance_score = score("0 to 100.")
+    # Nothing of a context changes, so that a user who made one is kept; others can be deleted.
     created_by = models.ForeignKey(
-        User, on_delete=models.DO_NOTHING, null=True, blank=True, related_name="+", editable=False, db_constraint=False
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="+", editable=False
     )
 
     class Meta(OrganizationRecord.Meta):
@@ -130,7 +145,7 @@ class ProjectContext(OrganizationRecord):
             between("security_score", 0, 100, name="agents_projectcontext_security_score"),
             between("performance_score", 0, 100, name="agents_projectcontext_performance_score"),
         ]
-        triggers = [NoUpdate()]
+        triggers = [NoUpdate(), NumberContext()]
 
     def __str__(self) -> str:
         return f"{self.project} v{self.version}"
@@ -155,6 +170,20 @@ class RiskLevel(models.TextChoices):
     CRITICAL = "critical", "Critical"
 
 
+class Reviewer(SharedTrigger):
+    """Refuses a review by whoever asked, unless the organization's settings allow it."""
+
+    name = "reviewer"
+    operation = pgtrigger.Insert | pgtrigger.Update
+    function = "agents_modification_reviewer"
+
+
+class Settled(Immutable):
+    """Refuses to change what was asked for from the review on: what was approved is what is applied."""
+
+    condition = ~pgtrigger.Q(old__status="pending") | ~pgtrigger.Q(new__status="pending")
+
+
 class Modification(OrganizationRecord):
     """A change that somebody asks for, somebody else reviews, and somebody or something then applies."""
 
@@ -176,9 +205,7 @@ class Modification(OrganizationRecord):
     impact_analysis = models.JSONField(default=dict, blank=True)
     risk_level = models.CharField(max_length=20, choices=RiskLevel, default=RiskLevel.MEDIUM)
     affected_files = ArrayField(models.CharField(max_length=500), default=list, blank=True)
-    requested_by = models.ForeignKey(
-        User, on_delete=models.PROTECT, related_name="+", null=True, blank=True, editable=False
-    )
+    requested_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", editable=False)
     reviewed_by = models.ForeignKey(
         User, on_delete=models.PROTECT, related_name="+", null=True, blank=True, editable=False
     )
@@ -197,29 +224,44 @@ class Modification(OrganizationRecord):
             given("request", name="agents_modification_request_given"),
             one_of("status", ModificationStatus, name="agents_modification_status"),
             one_of("risk_level", RiskLevel, name="agents_modification_risk_level"),
+            json_object("impact_analysis", name="agents_modification_impact_object"),
             models.CheckConstraint(
-                name="agents_modification_reviewed",
-                condition=Q(status=ModificationStatus.PENDING, reviewed_at=None)
-                | (~Q(status=ModificationStatus.PENDING) & Q(reviewed_at__isnull=False) & ~Q(review_comment="")),
-                violation_error_message="“review_comment” and “reviewed_at” belong to every review, and to no other.",
+                name="agents_modification_status_reviewed",
+                condition=Q(status=ModificationStatus.PENDING, reviewed_at=None, reviewed_by=None, review_comment="")
+                | (
+                    ~Q(status=ModificationStatus.PENDING)
+                    & Q(reviewed_at__isnull=False, reviewed_by__isnull=False)
+                    & ~Q(review_comment="")
+                ),
+                violation_error_message="A review has a reviewer, a time and a comment; before, there is none.",
             ),
             models.CheckConstraint(
-                name="agents_modification_applied",
+                name="agents_modification_status_applied",
                 condition=Q(status=ModificationStatus.APPLIED, applied_at__isnull=False)
                 | (~Q(status=ModificationStatus.APPLIED) & Q(applied_at=None)),
                 violation_error_message="“applied_at” says when an applied modification was applied.",
             ),
             models.CheckConstraint(
-                name="agents_modification_failed",
-                condition=Q(status=ModificationStatus.FAILED, failed_at__isnull=False)
-                | (~Q(status=ModificationStatus.FAILED) & Q(failed_at=None)),
-                violation_error_message="“failed_at” says when a failed modification failed.",
+                name="agents_modification_status_failed",
+                condition=(Q(status=ModificationStatus.FAILED, failed_at__isnull=False) & ~Q(error_message=""))
+                | (~Q(status=ModificationStatus.FAILED) & Q(failed_at=None, error_message="")),
+                violation_error_message="A failed modification has a time and an error; others have none.",
+            ),
+            models.CheckConstraint(
+                name="agents_modification_result",
+                condition=Q(result=None) | Q(status__in=[ModificationStatus.APPLIED, ModificationStatus.FAILED]),
+                violation_error_message="“result” comes with applying.",
             ),
         ]
         indexes = [
             *OrganizationRecord.Meta.indexes,
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_modification_status"),
             GinIndex(fields=["affected_files"], name="agents_modification_files"),
+        ]
+        triggers = [
+            Reviewer(),
+            Immutable("requested_by_id", "context_id", name="request"),
+            Settled("title", "request", "impact_analysis", "risk_level", "affected_files", name="settled"),
         ]
 
     def __str__(self) -> str:

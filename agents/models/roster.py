@@ -1,14 +1,17 @@
 """The roster: agents, and the squads they work in."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
-from core.constraints import SameOrganization, given, one_of
+from core.constraints import SameOrganization, given, json_object, one_of
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, SoftDeletion, User
 from core.models.base import SoftDeletionQuerySet
+from core.triggers import Immutable
 
 
 class AgentKind(models.TextChoices):
@@ -58,7 +61,7 @@ class Agent(SoftDeletion, OrganizationRecord):
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False
     )
 
-    objects = SoftDeletionQuerySet.as_manager()
+    objects: ClassVar = SoftDeletionQuerySet.as_manager()
 
     class Meta(OrganizationRecord.Meta):
         constraints = [
@@ -72,6 +75,7 @@ class Agent(SoftDeletion, OrganizationRecord):
             given("name", name="agents_agent_name_given"),
             one_of("kind", AgentKind, name="agents_agent_kind"),
             one_of("status", AgentStatus, name="agents_agent_status"),
+            json_object("config", name="agents_agent_config_object"),
             models.CheckConstraint(
                 name="agents_agent_browser_only",
                 condition=Q(kind=AgentKind.BROWSER) | Q(channel="", headless=None),
@@ -127,6 +131,7 @@ class Squad(OrganizationRecord):
             ),
             given("name", name="agents_squad_name_given"),
             one_of("status", SquadStatus, name="agents_squad_status"),
+            json_object("settings", name="agents_squad_settings_object"),
         ]
         indexes = [
             *OrganizationRecord.Meta.indexes,
@@ -151,10 +156,13 @@ class SquadRole(models.TextChoices):
 
 
 class SquadMember(OrganizationRecord):
-    """An agent's part in a squad; what is said of prompt and model here comes before the agent's own."""
+    """An agent's part in a squad; what is said of prompt and model here comes before the agent's own.
+
+    It goes with the agent when that is purged, unless messages were sent or received in this part.
+    """
 
     squad = models.ForeignKey(Squad, on_delete=models.CASCADE, related_name="members", db_constraint=False)
-    agent = models.ForeignKey(Agent, on_delete=models.PROTECT, related_name="memberships", db_constraint=False)
+    agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="memberships", db_constraint=False)
     role = models.CharField(max_length=30, choices=SquadRole, default=SquadRole.DEVELOPER)
     system_prompt = models.TextField(blank=True)
     model_provider = models.CharField(max_length=100, blank=True)
@@ -173,6 +181,8 @@ class SquadMember(OrganizationRecord):
             ),
             one_of("role", SquadRole, name="agents_squadmember_role"),
         ]
+        # Messages tell who spoke by the member: it never becomes another agent's.
+        triggers = [Immutable("squad_id", "agent_id", name="part")]
 
     def __str__(self) -> str:
         return f"{self.agent} ({self.role})"

@@ -1,13 +1,14 @@
 """Templates: files to begin a project with, some words of which are variables."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Cast
 
-from core.constraints import given, one_of
+from core.constraints import given, json_object, one_of
 from core.models import Audited, Organization, Record, RecordQuerySet
 
 
@@ -31,6 +32,21 @@ class TemplateQuerySet(RecordQuerySet):
         return self.filter(organization=organization)
 
 
+class AllTexts(models.Func):
+    """Tells whether each value of a JSON object is a text."""
+
+    template = """NOT jsonb_path_exists(%(expressions)s, '$.* ? (@.type() != "string")')"""
+    output_field = models.BooleanField()
+
+
+class HasAnyKey(models.Func):
+    """Tells whether a JSON object has one of the words of a list as a key."""
+
+    template = "%(expressions)s"
+    arg_joiner = " ?| "
+    output_field = models.BooleanField()
+
+
 class Template(Audited, Record):
     """Files by path, in which variables are filled in. Without an organization it is shared with all."""
 
@@ -51,7 +67,7 @@ class Template(Audited, Record):
     setup_minutes = models.PositiveIntegerField(default=0, help_text="How long setting up takes, in minutes.")
     usage_count = models.PositiveIntegerField(default=0, editable=False)
 
-    objects = TemplateQuerySet.as_manager()
+    objects: ClassVar = TemplateQuerySet.as_manager()
 
     class Meta(Record.Meta):
         constraints = [
@@ -64,6 +80,25 @@ class Template(Audited, Record):
             given("name", name="agents_template_name_given"),
             given("version", name="agents_template_version_given"),
             one_of("complexity", Complexity, name="agents_template_complexity"),
+            json_object("files", name="agents_template_files_object"),
+            models.CheckConstraint(
+                name="agents_template_files_texts",
+                condition=AllTexts("files"),
+                violation_error_message="“files” must lead from paths to texts.",
+            ),
+            models.CheckConstraint(
+                name="agents_template_files_given",
+                condition=~Q(files={}),
+                violation_error_message="“files” can't be empty.",
+            ),
+            json_object("optional_variables", name="agents_template_optional_object"),
+            models.CheckConstraint(
+                name="agents_template_variables_apart",
+                condition=~Q(
+                    HasAnyKey("optional_variables", Cast("required_variables", ArrayField(models.TextField())))
+                ),
+                violation_error_message="A variable is either required or has a default.",
+            ),
         ]
         indexes = [
             models.Index(fields=["organization", "created_at", "id"], name="agents_template_newest"),

@@ -1,4 +1,4 @@
-"""Factories of agents' records, a module a subject."""
+"""Factories of agents' records, one module a subject."""
 
 from tests.factories.agents.evidence import (
     ArtifactFactory,
@@ -7,7 +7,9 @@ from tests.factories.agents.evidence import (
     MetricSnapshotFactory,
     StoredContentFactory,
 )
+from tests.factories.agents.projects import ModificationFactory, ProjectContextFactory, ProjectFactory
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
+from tests.factories.agents.templates import TemplateFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
@@ -17,9 +19,13 @@ __all__ = [
     "FeedbackFactory",
     "LearningInsightFactory",
     "MetricSnapshotFactory",
+    "ModificationFactory",
+    "ProjectContextFactory",
+    "ProjectFactory",
     "SquadFactory",
     "SquadMemberFactory",
     "StoredContentFactory",
     "TaskFactory",
     "TaskRunFactory",
+    "TemplateFactory",
 ]

@@ -1,4 +1,4 @@
-"""Factories of agents and squads."""
+"""Factories of agents, squads and their members."""
 
 import factory
 from factory.django import DjangoModelFactory
@@ -8,13 +8,15 @@ from tests.factories.core import OrganizationFactory
 
 
 class AgentFactory(DjangoModelFactory):
-    """An agent that was never started."""
+    """A language model that was never started."""
 
     class Meta:
         model = Agent
 
     organization = factory.SubFactory(OrganizationFactory)
     name = factory.Sequence(lambda n: f"Agent {n}")
+    model_provider = "anthropic"
+    model_name = "claude-sonnet-4-5"
 
 
 class SquadFactory(DjangoModelFactory):
@@ -28,7 +30,7 @@ class SquadFactory(DjangoModelFactory):
 
 
 class SquadMemberFactory(DjangoModelFactory):
-    """A new agent's part in a new squad."""
+    """A new agent as developer in a new squad."""
 
     class Meta:
         model = SquadMember
