@@ -123,6 +123,13 @@ def orphans() -> Iterator[str]:
             yield name
 
 
+def lost() -> Iterator[StoredContent]:
+    """Yield the contents whose file is gone from storage, or has another size: what only a backup brings back."""
+    for stored in StoredContent.objects.order_by("pk").iterator():
+        if not default_storage.exists(stored.location) or default_storage.size(stored.location) != stored.size:
+            yield stored
+
+
 def _files(folder: str) -> Iterator[str]:
     folders, files = default_storage.listdir(folder) if _is_there(folder) else ([], [])
     for file in files:

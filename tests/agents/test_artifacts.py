@@ -11,12 +11,14 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 
 from agents.models import Artifact, StoredContent
 from agents.services import artifacts
+from core.api import uploads
 from core.models import AuditEvent, Organization
 from tests.factories.agents.evidence import ArtifactFactory, StoredContentFactory, digest
 from tests.factories.agents.work import TaskFactory, TaskRunFactory
@@ -479,3 +481,38 @@ def test_a_list_leaves_the_texts_in_the_database(viewer: Actor) -> None:
         answer = viewer.by_key.get(ARTIFACTS)
     assert "needle" not in answer.content.decode()
     assert not any('"text"' in query["sql"] for query in queries)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_sweep_removes_what_was_left_and_nothing_else(
+    organization: Organization, media: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = ArtifactFactory(organization=organization, text=None, stored=StoredContentFactory(organization=organization))
+    StoredContentFactory(organization=organization)
+    default_storage.save("artifacts/somebody/aa/lost", ContentFile(b"x"))
+    (media / "incoming").mkdir()
+    (media / "incoming" / "upload-dead").write_bytes(b"x")
+    call_command("sweep_artifacts")  # all but the content is too young
+    assert "Removed 1 contents" in capsys.readouterr().out
+    assert len(files(media)) == 3
+    monkeypatch.setattr(artifacts, "ORPHAN_AGE", -artifacts.ORPHAN_AGE)
+    monkeypatch.setattr(uploads, "STALE_SECONDS", -1)
+    call_command("sweep_artifacts", dry_run=True)
+    assert "Would remove 0 contents" in capsys.readouterr().out
+    assert len(files(media)) == 3
+    call_command("sweep_artifacts")
+    assert "1 files without a content, and 1 broken uploads" in capsys.readouterr().out
+    assert files(media) == [media / kept.stored.location]
+
+
+def test_the_sweep_tells_what_storage_has_lost(media: Path) -> None:
+    whole, gone, cut = StoredContentFactory(), StoredContentFactory(), StoredContentFactory()
+    for stored in (whole, gone, cut):
+        ArtifactFactory(organization=stored.organization, text=None, stored=stored)
+    (media / gone.location).unlink()
+    (media / cut.location).write_bytes(b"")
+    with pytest.raises(CommandError) as caught:
+        call_command("sweep_artifacts")
+    assert whole.location not in str(caught.value)
+    assert gone.location in str(caught.value)
+    assert cut.location in str(caught.value)
