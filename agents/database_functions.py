@@ -1,6 +1,5 @@
 """The PL/pgSQL functions of agents' triggers, which the first migration makes."""
 
-
 from core.database_functions import make
 
 MAX_ACTIVE_RUNS = """

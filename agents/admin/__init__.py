@@ -1,3 +1,3 @@
-"""The admin of agents."""
+"""Admin pages of agents' records."""
 
-from agents.admin import work  # noqa: F401 (they register themselves)
+from agents.admin import projects, roster, templates, work  # noqa: F401 (they register themselves)

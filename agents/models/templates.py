@@ -10,6 +10,7 @@ from django.db.models.functions import Cast
 
 from core.constraints import given, json_object, one_of
 from core.models import Audited, Organization, Record, RecordQuerySet
+from core.triggers import Immutable
 
 
 class Complexity(models.TextChoices):
@@ -110,6 +111,7 @@ class Template(Audited, Record):
                 name="agents_template_search",
             ),
         ]
+        triggers = [Immutable("organization_id", name="organization")]
 
     def __str__(self) -> str:
         return f"{self.name} {self.version}"

@@ -18,6 +18,7 @@ DOCUMENTS = ("codebase", "configuration", "dependencies")
 SCORES = ("test_coverage", "security_score", "performance_score")
 MAX_VALUES = 10_000  # in either document, without the parts that are equal
 MAX_DEPTH = 50
+SHOWN_ROWS = 200
 ALIGNED_ITEMS = 100  # aligning lists takes time that grows with the square of their length
 
 
@@ -31,6 +32,43 @@ def compare(*, old: ProjectContext, new: ProjectContext) -> dict[str, Any]:
         answer[name] = differences(getattr(old, name), getattr(new, name), name)
     answer["scores"] = {name: _score(getattr(old, name), getattr(new, name)) for name in SCORES}
     return answer
+
+
+def since_previous(*, context: ProjectContext) -> dict[str, Any] | None:
+    """Return what changed since the version before, as a page shows it; None for a first version.
+
+    ``rows`` are the first 200 changes, each with ``path``, ``before`` and ``after`` (None where there was nothing,
+    else a ``value``); ``more`` counts the others; ``refusal`` says why there is no comparison.
+    """
+    previous = ProjectContext.objects.filter(project=context.project_id, version=context.version - 1).first()
+    if previous is None:
+        return None
+    try:
+        found = compare(old=previous, new=context)
+    except ConflictError as error:
+        return {"refusal": str(error)}
+    rows = [row for name in DOCUMENTS for row in _rows(name, found[name])]
+    rows += [
+        {"path": name, "before": {"value": score["old"]}, "after": {"value": score["new"]}}
+        for name, score in found["scores"].items()
+        if score["old"] != score["new"]
+    ]
+    return {
+        "from": previous.version,
+        "to": context.version,
+        "rows": rows[:SHOWN_ROWS],
+        "more": max(0, len(rows) - SHOWN_ROWS),
+    }
+
+
+def _rows(name: str, found: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    rows = [{"path": name + each["path"], "before": None, "after": each} for each in found["added"]]
+    rows += [{"path": name + each["path"], "before": each, "after": None} for each in found["removed"]]
+    rows += [
+        {"path": name + each["path"], "before": {"value": each["old"]}, "after": {"value": each["new"]}}
+        for each in found["changed"]
+    ]
+    return sorted(rows, key=lambda row: row["path"])
 
 
 def differences(old: Any, new: Any, name: str = "document") -> dict[str, list[dict[str, Any]]]:

@@ -282,6 +282,7 @@ def test_templates_can_be_filtered(
         ("""files = '{"a": 1}'""", "agents_template_files_texts"),
         ("optional_variables = '[]'", "agents_template_optional_object"),
         ("""optional_variables = '{"project_name": 1}'""", "agents_template_variables_apart"),
+        ("organization_id = NULL", "agents_template_organization_id_immutable"),
         ("usage_count = -1", "agents_template_usage_count_check"),
         ("setup_minutes = -1", "agents_template_setup_minutes_check"),
     ],
