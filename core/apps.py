@@ -1,6 +1,7 @@
 """The core app."""
 
 from django.apps import AppConfig, apps
+from django.core import checks
 
 
 class CoreConfig(AppConfig):
