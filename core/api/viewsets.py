@@ -99,7 +99,7 @@ class RecordViewSet(GenericViewSet):
 
     def render_one(self, pk: Any) -> RenderedJSON:
         """Return the JSON of one row that the request may see; Http404 when there is none."""
-        rows = self.read(self.get_queryset().filter(pk=pk)[:1], self.get_read_serializer())
+        rows = self.read(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
         if not rows:
             raise Http404
         return RenderedJSON(rows[0][0].encode())
