@@ -1,6 +1,7 @@
 """The core app."""
 
 from django.apps import AppConfig, apps
+from django.core import checks
 
 
 class CoreConfig(AppConfig):
@@ -17,3 +18,7 @@ class CoreConfig(AppConfig):
             if issubclass(model, Record):
                 for trigger in model.inherited_triggers():
                     trigger.register(model)  # type: ignore[arg-type]
+
+        from core.checks import check_read_path
+
+        checks.register(check_read_path)

@@ -49,21 +49,22 @@ class SameOrganization(models.BaseConstraint):
         assert isinstance(field, models.ForeignKey), f"{model.__name__}.{self.field} is no foreign key"
         return field
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
-        """Return the constraint's clause."""
+    def constraint_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:  # type: ignore[override]
+        """Leave the statement for the migration's end, when the key that it refers to surely stands."""
         quote = schema_editor.quote_name
         target = self._reference(model).related_model
         column, key = quote(column_of(model, self.field)), quote(column_of(target, "id"))
-        return (
-            f"CONSTRAINT {quote(self.name)} FOREIGN KEY ({quote('organization_id')}, {column}) "
+        schema_editor.deferred_sql.append(
+            f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)} "
+            f"FOREIGN KEY ({quote('organization_id')}, {column}) "
             f"REFERENCES {quote(target._meta.db_table)} ({quote('organization_id')}, {key}) "
             "DEFERRABLE INITIALLY DEFERRED"
         )
 
-    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> None:  # type: ignore[override]
-        """Leave the statement for the migration's end, when the key that it refers to surely stands."""
-        table = schema_editor.quote_name(model._meta.db_table)
-        schema_editor.deferred_sql.append(f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}")
+    def create_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
+        """Leave the statement for the migration's end likewise; what is left to do now is nothing."""
+        self.constraint_sql(model, schema_editor)
+        return ""
 
     def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
         """Return the statement that drops the constraint."""

@@ -68,6 +68,13 @@ def test_a_model_has_a_factory_whose_rows_are_in_the_organization(
     assert row not in model._default_manager.for_organization(other_organization)  # type: ignore[attr-defined]
 
 
+def test_the_demo_story_fills_every_table() -> None:
+    """Of the audit log too: its events are written as the story is loaded."""
+    call_command("loaddata", "demo", verbosity=0)
+    assert [model._meta.label for model in our_models() if not model._default_manager.exists()] == []
+    assert Organization.objects.count() >= 2
+
+
 def test_models_and_migrations_agree() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
 

@@ -72,7 +72,7 @@ class Server:
     @classmethod
     def at(cls, root: Path) -> "Server":
         """The server of the folder `root`: one object a process, because it stands for the process's lock."""
-        return cls._known.setdefault(root, cls(root))
+        return cls._known.get(root) or cls._known.setdefault(root, cls(root))
 
     def ensure_running(self) -> Path:
         """Start the server unless it runs, and return the folder of its socket. Cheap when it runs.

@@ -171,6 +171,7 @@ KINDS = {
     "range_not_satisfiable": "The Range begins behind the content's end; Content-Range names the size.",
     "unsupported_media_type": "The body's content type isn't taken here; send application/json.",
     "conflict": "The present state of the records refuses the request.",
+    "already_a_member": "The person with this email is a member of the organization; change the membership instead.",
     "transition_conflict": "The record's status doesn't allow this move; the detail names both.",
     "still_referred_to": "Other records still refer to this one, so it can't be deleted.",
     "unavailable": "The database is out of reach. Nothing was changed; try again after Retry-After seconds.",

@@ -8,6 +8,8 @@ from rest_framework import renderers
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser
 
+MAX_DEPTH = 100  # levels of nesting in a body; what reads it later goes down by recursion
+
 
 class RenderedJSON:
     """JSON that is rendered already, by PostgreSQL, and passes through as it is."""
@@ -44,10 +46,29 @@ class JSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
         """Return the parsed body; ParseError says where it breaks."""
+        text = stream.read()
         try:
-            return orjson.loads(stream.read())
+            value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             raise ParseError(f"The body is not JSON: {error}") from error
+        if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+            raise ParseError(f"The body is nested more than {MAX_DEPTH} levels deep.")
+        return value
+
+
+def _is_deeper(value: Any, limit: int) -> bool:
+    """Tell whether arrays and objects are nested more than ``limit`` deep, without being led as deep."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 class BrowsableRenderer(renderers.BrowsableAPIRenderer):

@@ -60,6 +60,12 @@ class RecordViewSet(GenericViewSet):
         """Return the rows that a customer may see: none, unless a view opens its own."""
         return rows.none()
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let the request in, or not; and refuse unknown ``fields`` before anything is written."""
+        super().initial(request, *args, **kwargs)
+        if "fields" in request.query_params:
+            self.get_read_serializer()
+
     def get_read_serializer(self) -> RecordSerializer:
         """Return the serializer of answers, narrowed to the fields asked for."""
         serializer_class: type[RecordSerializer] = getattr(self, "read_serializer_class", self.serializer_class)
@@ -93,7 +99,7 @@ class RecordViewSet(GenericViewSet):
 
     def render_one(self, pk: Any) -> RenderedJSON:
         """Return the JSON of one row that the request may see; Http404 when there is none."""
-        rows = self.read(self.get_queryset().filter(pk=pk)[:1], self.get_read_serializer())
+        rows = self.read(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
         if not rows:
             raise Http404
         return RenderedJSON(rows[0][0].encode())

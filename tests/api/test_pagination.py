@@ -238,6 +238,7 @@ def test_what_is_no_cursor_is_refused(cursor: str, owner: Actor) -> None:
     assert refused(owner.by_key, {"cursor": cursor})["field"] == "cursor"
 
 
+@pytest.mark.filterwarnings("ignore:DateTimeField .* received a naive datetime")
 @pytest.mark.parametrize("values", [[None, ID], [NOW, None], ["0001-01-01T00:00:00+14:00", ID], ["2030-01-01", ID]])
 @pytest.mark.parametrize("backwards", [True, False, None, "yes", []])
 def test_a_strange_cursor_is_refused_or_answered(values: list[Any], backwards: Any, owner: Actor) -> None:

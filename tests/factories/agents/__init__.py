@@ -1,4 +1,4 @@
-"""Factories of agents' records, a module a subject."""
+"""Factories of agents' records, one module a subject."""
 
 from tests.factories.agents.evidence import (
     ArtifactFactory,
