@@ -148,6 +148,8 @@ def _problem(node: nodes.Node) -> str | None:
     """Return what is wrong with a node by itself."""
     if not isinstance(node, ALLOWED):
         return f"templates have no “{type(node).__name__.lower()}”"
+    if isinstance(node, nodes.If) and len(node.elif_) > limits.MAX_ELIFS:
+        return f"an “if” has no more than {limits.MAX_ELIFS} times “elif”"
     if isinstance(node, nodes.For) and node.recursive:
         return "templates have no recursive loops"
     if isinstance(node, nodes.Getattr) and node.attr.startswith("_"):

@@ -8,6 +8,7 @@ MAX_SOURCE_BYTES = 1024 * 1024  # paths and contents of a template together
 MAX_TOKENS = 40_000  # words and signs of the language, in all files together
 MAX_DEPTH = 30
 MAX_LOOPS_NESTED = 4
+MAX_ELIFS = 100  # of one “if”
 MAX_VARIABLES_BYTES = 256 * 1024  # as JSON
 MAX_TEXT = 256 * 1024  # characters of a value, on the way through filters too
 MAX_ITERATIONS = 20_000  # of all loops together

@@ -73,7 +73,7 @@ def test_a_task_is_made_with_what_is_to_be_done(owner: Actor) -> None:
         ("config", {"max_active_runs": "2"}),
         ("status", "running"),
         ("total_runs", 5),
-        ("lease_token", str(uuid4())),
+        ("lease_token", "0199c0de-0000-7000-8000-000000000000"),
         ("colour", "red"),
     ],
 )
