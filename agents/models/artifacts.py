@@ -175,6 +175,7 @@ class Artifact(OfWork, OrganizationRecord):
                 fields=["organization", "artifact_type", "created_at", "id"], name="agents_artifact_type_newest"
             ),
             models.Index(fields=["organization", "sha256"], name="agents_artifact_digest"),
+            models.Index(fields=["organization", "updated_at", "id"], name="agents_artifact_changed"),
             models.Index(fields=["task", "created_at", "id"], name="agents_artifact_task_newest"),
             models.Index(fields=["task_run", "created_at", "id"], name="agents_artifact_run_newest"),
         ]

@@ -77,6 +77,7 @@ class Feedback(OrganizationRecord):
             models.Index(fields=["user", "created_at", "id"], name="agents_feedback_user_newest"),
             models.Index(fields=["organization", "rating", "created_at", "id"], name="agents_feedback_rating_newest"),
             models.Index(fields=["organization", "category", "created_at", "id"], name="agents_feedback_topic_newest"),
+            models.Index(fields=["organization", "updated_at", "id"], name="agents_feedback_changed"),
             GinIndex(fields=["tags"], name="agents_feedback_tags"),
         ]
         triggers = [Immutable("task_run_id", "message_id", name="target")]
@@ -160,6 +161,7 @@ class LearningInsight(OrganizationRecord):
             *OrganizationRecord.Meta.indexes,
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_insight_status_newest"),
             models.Index(fields=["organization", "category", "created_at", "id"], name="agents_insight_topic_newest"),
+            models.Index(fields=["organization", "updated_at", "id"], name="agents_insight_changed"),
             models.Index(fields=["squad", "created_at", "id"], name="agents_insight_squad_newest"),
         ]
         triggers = [KeepInsight()]

@@ -64,6 +64,9 @@ class AgentMessage(OrganizationLog):
                 condition=Q(thread__isnull=False),
                 name="agents_message_thread_newest",
             ),
+            models.Index(
+                fields=["organization", "message_type", "created_at", "id"], name="agents_message_type_newest"
+            ),
         ]
         triggers = [
             Immutable(

@@ -236,6 +236,7 @@ class Task(OrganizationRecord):
             models.Index(fields=["organization", "task_type", "created_at", "id"], name="agents_task_type_newest"),
             models.Index(fields=["organization", "priority", "created_at", "id"], name="agents_task_priority_newest"),
             models.Index(fields=["organization", "due_at", "id"], name="agents_task_due"),
+            models.Index(fields=["organization", "updated_at", "id"], name="agents_task_changed"),
             # What claiming reads, in the order in which it hands out: nobody's tasks or one agent's, of all, of a squad
             # or of a type. Without them an idle queue would be read through at each claim.
             _claim_index(name="agents_task_claim"),
@@ -388,6 +389,7 @@ class TaskRun(OrganizationRecord):
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_taskrun_status_newest"),
             models.Index(fields=["organization", "task", "created_at", "id"], name="agents_taskrun_task_newest"),
             models.Index(fields=["task"], condition=Q(status__in=ACTIVE_RUN), name="agents_taskrun_active"),
+            models.Index(fields=["organization", "updated_at", "id"], name="agents_taskrun_changed"),
         ]
         triggers = [
             NumberRun(),

@@ -8,9 +8,10 @@ from agents.models import Artifact, StoredContent
 from core.api.filters import CharInFilter, RecordFilterSet
 
 
-class StoredContentFilterSet(RecordFilterSet):
-    """Filters of contents."""
+class StoredContentFilterSet(django_filters.FilterSet):
+    """Filters of contents, which never change."""
 
+    created_at = django_filters.IsoDateTimeFromToRangeFilter()
     sha256 = CharInFilter(lookup_expr="in")
 
     class Meta:

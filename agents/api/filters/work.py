@@ -36,9 +36,10 @@ class TaskRunFilterSet(RecordFilterSet):
         fields: ClassVar[list[str]] = []
 
 
-class AgentMessageFilterSet(RecordFilterSet):
-    """Filters of messages."""
+class AgentMessageFilterSet(django_filters.FilterSet):
+    """Filters of messages, which never change."""
 
+    created_at = django_filters.IsoDateTimeFromToRangeFilter()
     task_run = django_filters.UUIDFilter(field_name="task_run_id")
     thread = django_filters.UUIDFilter()
     sender = django_filters.UUIDFilter(field_name="sender_id")
