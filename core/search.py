@@ -29,9 +29,11 @@ def matching(rows: Rows, text: str, fields: Iterable[str]) -> Rows:
     """Return the rows in which each word of ``text`` occurs in one of the fields, without regard to case.
 
     A word of fewer than 3 characters has no trigram, and could be found inside of others only by reading every
-    row: it matches where a word begins. Words after the tenth are not looked at.
+    row: it matches where a word begins. One without a letter or a digit has none either, and is passed over. Words
+    after the tenth are not looked at.
     """
-    for word in text.split()[:MAX_WORDS]:
+    words = [word for word in text.split() if any(map(str.isalnum, word))]
+    for word in words[:MAX_WORDS]:
         found = Q()
         for pattern in _patterns(word):
             for field in fields:

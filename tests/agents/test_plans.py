@@ -24,7 +24,7 @@ from core.api.filters import JSONContainsFilter, SearchFilter
 from core.models import Role
 from tests.factories.core import OrganizationFactory
 from tests.kit.cast import Actor, make_actor
-from tests.kit.plans import Filling, Plan, fill, plan_of
+from tests.kit.plans import Filling, Plan, fill, identifier, plan_of
 from tests.kit.reflection import Route, list_routes
 
 SCALE = float(os.environ.get("PLAN_SCALE", "0.1"))
@@ -66,6 +66,17 @@ FILLINGS = [
         {"role": "(ARRAY['developer', 'tester', 'reviewer', 'designer'])[1 + n / 1000 % 4]"},
     ),
     Filling(records.Project, 5_000, {"name": "'Project ' || md5(n::text)", "deleted_at": "NULL"}),
+    Filling(
+        records.ProjectContext,
+        1_000,
+        {"project_id": identifier(records.Project, "n % 500"), "version": "1 + n / 500"},
+    ),
+    Filling(
+        records.Modification,
+        1_000,
+        {"status": "'pending'", "review_comment": "''", "reviewed_by_id": "NULL", "error_message": "''"},
+    ),
+    Filling(records.Template, 1_000, {"version": "'1.' || n", "complexity": "'simple'"}),
     Filling(
         records.Task,
         TASKS,

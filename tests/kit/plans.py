@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
@@ -31,16 +32,15 @@ class Filling:
 
 def identifier(model: type[models.Model], number: str) -> str:
     """Return the SQL of the id of a row of ``model``, of which ``number`` is the SQL."""
-    kind = connection.introspection.identifier_converter(model._meta.db_table).encode()
-    prefix = f"{int.from_bytes(kind[-6:], 'big') % 2**32:08x}-{int.from_bytes(kind[:2], 'big'):04x}-7000-8000-"
-    return f"('{prefix}' || lpad(to_hex({number}), 12, '0'))::uuid"
+    kind = f"{crc32(model._meta.db_table.encode()):08x}"
+    return f"('{kind}-0000-7000-8000-' || lpad(to_hex({number}), 12, '0'))::uuid"
 
 
 def fill(fillings: list[Filling], ours: Any, theirs: Any, user: Any) -> None:
     """Write the rows, past triggers and foreign keys, and leave the tables as autovacuum would."""
     counts = {filling.model: filling.count for filling in fillings}
     with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0")
         for filling in fillings:
             values = dict(_values(filling, counts, ours, theirs, user))
             table = filling.model._meta.db_table
@@ -55,7 +55,7 @@ def fill(fillings: list[Filling], ours: Any, theirs: Any, user: Any) -> None:
                 [table],
             )
             cursor.execute(f"ANALYZE {table}")
-        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute("SET LOCAL session_replication_role = origin; SET LOCAL statement_timeout TO DEFAULT")
 
 
 def _values(
