@@ -84,10 +84,11 @@ class Project(SoftDeletion, OrganizationRecord):
 
 
 class NoUpdate(SharedTrigger):
-    """Refuses to change a row that stands."""
+    """Refuses to change a row that stands; loading the same row again changes nothing, and passes."""
 
     name = "no_update"
     operation = pgtrigger.Update
+    condition = pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.*")
     function = "muster_append_only"
 
 

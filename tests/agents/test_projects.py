@@ -333,10 +333,12 @@ def test_a_version_stands_once_even_without_the_trigger(organization: Organizati
         assert refused(add_raw(project, 0), organization.pk, project.pk) == "agents_projectcontext_version_from_1"
 
 
-@pytest.mark.parametrize("column", ["version", "codebase", "test_coverage", "project_id"])
-def test_a_context_never_changes(organization: Organization, column: str) -> None:
+@pytest.mark.parametrize(
+    "change", ["version = 7", "codebase = '{\"other\": 1}'", "test_coverage = 1.5", "project_id = gen_random_uuid()"]
+)
+def test_a_context_never_changes(organization: Organization, change: str) -> None:
     context = ProjectContextFactory(organization=organization)
-    rule = refused(f"UPDATE agents_projectcontext SET {column} = {column} WHERE id = %s", context.pk)
+    rule = refused(f"UPDATE agents_projectcontext SET {change} WHERE id = %s", context.pk)
     assert rule == "agents_projectcontext_append_only"
 
 

@@ -51,7 +51,7 @@ POST   /api/v1/projects/<uuid:pk>/hold/                  401   200   200      20
 POST   /api/v1/projects/<uuid:pk>/resume/                401   200   200      200    403      403      404 200    403
 POST   /api/v1/projects/<uuid:pk>/complete/              401   200   200      200    403      403      404 200    403
 POST   /api/v1/projects/<uuid:pk>/archive/               401   200   200      200    403      403      404 200    403
-GET    /api/v1/projects/<uuid:pk>/compare/               401   400   400      400    400      403      400 400    403
+GET    /api/v1/projects/<uuid:pk>/compare/               401   400   400      400    400      403      404 400    403
 GET    /api/v1/project-contexts/                         401   200   200      200    200      403      200 200    403
 POST   /api/v1/project-contexts/                         401   201   201      201    403      403      400 201    403
 GET    /api/v1/project-contexts/<uuid:pk>/               401   200   200      200    200      403      404 200    403

@@ -66,13 +66,13 @@ class ProjectViewSet(SoftDeletionMixin, FullViewSet):
     @action(detail=True, methods=["get"])
     def compare(self, request: Request, pk: Any) -> Response:
         """Tell what changed between two versions of the project's context."""
+        project = self.get_queryset().filter(pk=pk).first()
+        if project is None:
+            raise Http404
         asked = serializers.VersionsSerializer(data=request.query_params)
         if unknown := set(request.query_params) - set(asked.fields) - {"format"}:
             raise ValidationError(dict.fromkeys(sorted(unknown), "There is no such parameter."), "unknown")
         asked.is_valid(raise_exception=True)
-        project = self.get_queryset().filter(pk=pk).first()
-        if project is None:
-            raise Http404
         versions = asked.validated_data["from"], asked.validated_data["to"]
         found = {context.version: context for context in project.contexts.filter(version__in=versions)}
         for version in versions:
