@@ -206,7 +206,11 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "core.api.schema.add_problem",
         "core.api.schema.allow_narrowed_rows",
     ],
-    "ENUM_NAME_OVERRIDES": {"WorkStatusEnum": "agents.models.TaskStatus"},  # tasks and runs have the same
+    "ENUM_NAME_OVERRIDES": {
+        "RoleEnum": "core.models.Role",
+        "SquadRoleEnum": "agents.models.SquadRole",
+        "WorkStatusEnum": "agents.models.TaskStatus",  # tasks and runs have the same
+    },
 }
 
 # --- Logs ------------------------------------------------------------------------------------------
