@@ -75,7 +75,7 @@ class Feedback(OrganizationRecord):
             models.Index(fields=["task_run", "created_at", "id"], name="agents_feedback_run_newest"),
             models.Index(fields=["message", "created_at", "id"], name="agents_feedback_msg_newest"),
             models.Index(fields=["user", "created_at", "id"], name="agents_feedback_user_newest"),
-            models.Index(fields=["organization", "rating", "created_at", "id"], name="agents_feedback_rating_newest"),
+            models.Index(fields=["organization", "rating", "id"], name="agents_feedback_rating"),
             models.Index(fields=["organization", "category", "created_at", "id"], name="agents_feedback_topic_newest"),
             models.Index(fields=["organization", "updated_at", "id"], name="agents_feedback_changed"),
             GinIndex(fields=["tags"], name="agents_feedback_tags"),
@@ -162,6 +162,8 @@ class LearningInsight(OrganizationRecord):
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_insight_status_newest"),
             models.Index(fields=["organization", "category", "created_at", "id"], name="agents_insight_topic_newest"),
             models.Index(fields=["organization", "updated_at", "id"], name="agents_insight_changed"),
+            models.Index(fields=["organization", "confidence", "id"], name="agents_insight_surest"),
+            models.Index(fields=["organization", "times_applied", "id"], name="agents_insight_most_applied"),
             models.Index(fields=["squad", "created_at", "id"], name="agents_insight_squad_newest"),
         ]
         triggers = [KeepInsight()]

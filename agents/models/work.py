@@ -226,7 +226,11 @@ class Task(OrganizationRecord):
             ),
         ]
         indexes = [
-            *OrganizationRecord.Meta.indexes,
+            # The times at the end are looked at on the way: without them, a list of what is due or was changed long ago
+            # would fetch every newer task first.
+            models.Index(
+                fields=["organization", "created_at", "id", "due_at", "updated_at"], name="agents_task_newest"
+            ),
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_task_status_newest"),
             models.Index(fields=["organization", "project", "created_at", "id"], name="agents_task_project_newest"),
             models.Index(fields=["organization", "squad", "created_at", "id"], name="agents_task_squad_newest"),
@@ -385,7 +389,7 @@ class TaskRun(OrganizationRecord):
             ),
         ]
         indexes = [
-            *OrganizationRecord.Meta.indexes,
+            models.Index(fields=["organization", "created_at", "id", "updated_at"], name="agents_taskrun_newest"),
             models.Index(fields=["organization", "status", "created_at", "id"], name="agents_taskrun_status_newest"),
             models.Index(fields=["organization", "task", "created_at", "id"], name="agents_taskrun_task_newest"),
             models.Index(fields=["task"], condition=Q(status__in=ACTIVE_RUN), name="agents_taskrun_active"),

@@ -100,12 +100,11 @@ def open_artifact(artifact: Artifact, start: int, length: int) -> BinaryIO:
     if artifact.stored is None:
         assert artifact.text is not None, "An artifact has a text or a content."
         return BytesIO(artifact.text.encode()[start : start + length])
-    location = artifact.stored.location
-    if hasattr(default_storage, "bucket"):  # S3: a ranged request, since the storage's own file fetches all of it
+    file: Any = default_storage.open(artifact.stored.location, "rb")
+    if hasattr(file, "obj"):  # S3: a ranged request, since reading the storage's own file fetches all of it
         wanted = {"Range": f"bytes={start}-{start + length - 1}"} if length else {}
-        body: BinaryIO = default_storage.bucket.Object(location).get(**wanted)["Body"]
+        body: BinaryIO = file.obj.get(**wanted)["Body"]
         return body
-    file: Any = default_storage.open(location, "rb")
     file.seek(start)
     return file
 

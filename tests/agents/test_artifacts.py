@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.base import ContentFile
-from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.test.utils import CaptureQueriesContext
 
 from agents.models import Artifact, StoredContent
 from agents.services import artifacts
-from core.api import uploads
-from core.models import AuditEvent, Organization
+from core.models import AuditEvent
 from tests.factories.agents.evidence import ArtifactFactory, StoredContentFactory, digest
 from tests.factories.agents.work import TaskFactory, TaskRunFactory
 from tests.kit.cast import Actor
@@ -285,118 +281,10 @@ def test_a_body_that_is_no_form_is_refused(teammate: Actor, writes_nothing: Call
         assert send(teammate.by_key, b"[]", "application/json").status_code == 400
 
 
-# --- Downloads ---------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def made(teammate: Actor) -> dict[str, Any]:
     answer: dict[str, Any] = upload(teammate.by_key).json()
     return answer
-
-
-@pytest.mark.parametrize(
-    ("asked", "first", "last"),
-    [
-        ("bytes=0-0", 0, 0),
-        ("bytes=10-19", 10, 19),
-        ("bytes=990-", 990, 999),
-        ("bytes=990-5000", 990, 999),
-        ("bytes=-3", 997, 999),
-        ("bytes=-5000", 0, 999),
-        ("Bytes = 1 - 2", 1, 2),
-    ],
-)
-@pytest.mark.parametrize("inline", [False, True])
-def test_a_range(asked: str, first: int, last: int, inline: bool, teammate: Actor, made: dict[str, Any]) -> None:
-    if inline:
-        made = teammate.by_key.post(ARTIFACTS, {"name": "a", "text": CONTENT.decode()}).json()
-    answer = fetch(teammate.by_key, made, range=asked)
-    assert answer.status_code == 206
-    assert body(answer) == CONTENT[first : last + 1]
-    assert answer["Content-Range"] == f"bytes {first}-{last}/1000"
-    assert answer["Content-Length"] == str(last - first + 1)
-
-
-@pytest.mark.parametrize("asked", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
-def test_a_range_behind_the_end_is_refused(asked: str, teammate: Actor, made: dict[str, Any]) -> None:
-    answer = fetch(teammate.by_key, made, range=asked)
-    assert answer.status_code == 416
-    assert answer["Content-Range"] == "bytes */1000"
-    assert answer["Content-Type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize(
-    "asked", ["bytes=2-1", "bytes=-", "lines=0-1", "bytes=0-1,5-6", "nonsense", "bytes=٣-٤", f"bytes={'9' * 5000}-"]
-)
-def test_a_range_that_is_none_is_ignored(asked: str, teammate: Actor, made: dict[str, Any]) -> None:
-    answer = fetch(teammate.by_key, made, range=asked)
-    assert answer.status_code == 200
-    assert body(answer) == CONTENT
-
-
-def test_an_empty_content_has_no_range(teammate: Actor) -> None:
-    made = upload(teammate.by_key, b"").json()
-    assert fetch(teammate.by_key, made, range="bytes=0-").status_code == 416
-    assert fetch(teammate.by_key, made, range="bytes=-1").status_code == 416
-
-
-def test_preconditions(teammate: Actor, made: dict[str, Any]) -> None:
-    tag, other = f'"{made["sha256"]}"', f'"{"0" * 64}"'
-    first = fetch(teammate.by_key, made)
-    assert (first["ETag"], first["Accept-Ranges"]) == (tag, "bytes")
-    assert fetch(teammate.by_key, made, range="bytes=0-1", if_range=tag).status_code == 206
-    assert fetch(teammate.by_key, made, range="bytes=0-1", if_range=other).status_code == 200
-    assert fetch(teammate.by_key, made, range="bytes=0-1", if_range=f"W/{tag}").status_code == 200
-    assert fetch(teammate.by_key, made, range="bytes=9999-", if_range=other).status_code == 200
-    unchanged = fetch(teammate.by_key, made, if_none_match=f"{other}, {tag}")
-    assert (unchanged.status_code, unchanged.content, unchanged["ETag"]) == (304, b"", tag)
-    assert fetch(teammate.by_key, made, if_none_match=other).status_code == 200
-    assert fetch(teammate.by_key, made, if_match=tag).status_code == 200
-    refused = fetch(teammate.by_key, made, if_match=other)
-    assert (refused.status_code, refused["Content-Type"]) == (412, "application/problem+json")
-
-
-def test_a_head_request_tells_the_length_only(teammate: Actor, made: dict[str, Any]) -> None:
-    answer = teammate.by_key.head(f"{ARTIFACTS}{made['id']}/download/", headers={"Range": "bytes=0-1"})
-    assert (answer.status_code, answer["Content-Length"], body(answer)) == (200, "1000", b"")
-
-
-@pytest.mark.parametrize("content_type", ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript"])
-def test_nothing_is_rendered_in_our_origin(content_type: str, teammate: Actor) -> None:
-    made = upload(teammate.by_key, b"<script>alert(1)</script>", "evil.html", content_type=content_type).json()
-    assert made["content_type"] == content_type
-    answer = fetch(teammate.client, made)
-    assert answer["Content-Type"] == "application/octet-stream"
-    assert answer["Content-Disposition"] == 'attachment; filename="evil.html"'
-    assert answer["X-Content-Type-Options"] == "nosniff"
-    assert answer["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    assert answer["Cross-Origin-Resource-Policy"] == "same-origin"
-    assert answer["Cache-Control"] == "private, no-cache"
-
-
-@pytest.mark.parametrize(
-    ("name", "disposition"),
-    [
-        ("a.txt", 'attachment; filename="a.txt"'),
-        ('a".txt', 'attachment; filename="a\\".txt"'),
-        ("été.txt", "attachment; filename*=utf-8''%C3%A9t%C3%A9.txt"),
-        ("../../etc/passwd", 'attachment; filename=".._.._etc_passwd"'),
-        ("a\u2028b", "attachment; filename*=utf-8''a%E2%80%A8b"),
-    ],
-)
-def test_the_name_travels_safely(name: str, disposition: str, teammate: Actor) -> None:
-    artifact = ArtifactFactory(organization=teammate.organization, name=name)
-    assert fetch(teammate.by_key, artifact.pk)["Content-Disposition"] == disposition
-
-
-def test_a_download_takes_whatever_type_the_client_accepts(teammate: Actor, made: dict[str, Any]) -> None:
-    assert fetch(teammate.by_key, made, accept="text/csv").status_code == 200
-
-
-def test_a_viewer_downloads_and_a_customer_doesnt(viewer: Actor, customer: Actor, made: dict[str, Any]) -> None:
-    assert body(fetch(viewer.by_key, made)) == CONTENT
-    assert fetch(customer.by_key, made).status_code == 403
-    assert fetch(ApiClient(), made).status_code == 401
 
 
 # --- Changes and deletion ----------------------------------------------------------------------------
@@ -429,29 +317,6 @@ def test_the_file_stays_until_the_deletion_is_committed(teammate: Actor, media: 
     assert len(files(media)) == 1
 
 
-# --- What was left behind ----------------------------------------------------------------------------
-
-
-def test_contents_of_artifacts_that_went_with_their_task_are_found(organization: Organization) -> None:
-    task = TaskFactory(organization=organization)
-    kept, left = StoredContentFactory(organization=organization), StoredContentFactory(organization=organization)
-    ArtifactFactory(organization=organization, text=None, stored=kept)
-    ArtifactFactory(organization=organization, text=None, stored=left, task=task)
-    task.delete()
-    assert list(artifacts.unreferenced()) == [left]
-    assert artifacts.release(stored_id=left.pk)
-    assert not artifacts.release(stored_id=kept.pk)
-    assert list(StoredContent.objects.all()) == [kept]
-
-
-def test_files_without_a_row_are_found_once_they_are_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    StoredContentFactory()
-    lost = default_storage.save("artifacts/somebody/aa/lost", ContentFile(b"x"))
-    assert list(artifacts.orphans()) == []
-    monkeypatch.setattr(artifacts, "ORPHAN_AGE", -artifacts.ORPHAN_AGE)
-    assert list(artifacts.orphans()) == [lost]
-
-
 # --- Lists -------------------------------------------------------------------------------------------
 
 
@@ -481,38 +346,3 @@ def test_a_list_leaves_the_texts_in_the_database(viewer: Actor) -> None:
         answer = viewer.by_key.get(ARTIFACTS)
     assert "needle" not in answer.content.decode()
     assert not any('"text"' in query["sql"] for query in queries)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_sweep_removes_what_was_left_and_nothing_else(
-    organization: Organization, media: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    kept = ArtifactFactory(organization=organization, text=None, stored=StoredContentFactory(organization=organization))
-    StoredContentFactory(organization=organization)
-    default_storage.save("artifacts/somebody/aa/lost", ContentFile(b"x"))
-    (media / "incoming").mkdir()
-    (media / "incoming" / "upload-dead").write_bytes(b"x")
-    call_command("sweep_artifacts")  # all but the content is too young
-    assert "Removed 1 contents" in capsys.readouterr().out
-    assert len(files(media)) == 3
-    monkeypatch.setattr(artifacts, "ORPHAN_AGE", -artifacts.ORPHAN_AGE)
-    monkeypatch.setattr(uploads, "STALE_SECONDS", -1)
-    call_command("sweep_artifacts", dry_run=True)
-    assert "Would remove 0 contents" in capsys.readouterr().out
-    assert len(files(media)) == 3
-    call_command("sweep_artifacts")
-    assert "1 files without a content, and 1 broken uploads" in capsys.readouterr().out
-    assert files(media) == [media / kept.stored.location]
-
-
-def test_the_sweep_tells_what_storage_has_lost(media: Path) -> None:
-    whole, gone, cut = StoredContentFactory(), StoredContentFactory(), StoredContentFactory()
-    for stored in (whole, gone, cut):
-        ArtifactFactory(organization=stored.organization, text=None, stored=stored)
-    (media / gone.location).unlink()
-    (media / cut.location).write_bytes(b"")
-    with pytest.raises(CommandError) as caught:
-        call_command("sweep_artifacts")
-    assert whole.location not in str(caught.value)
-    assert gone.location in str(caught.value)
-    assert cut.location in str(caught.value)

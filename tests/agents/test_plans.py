@@ -27,6 +27,8 @@ from tests.kit.cast import Actor, make_actor
 from tests.kit.plans import Filling, Plan, fill, identifier, plan_of
 from tests.kit.reflection import Route, list_routes
 
+pytestmark = [pytest.mark.xdist_group("plans"), pytest.mark.django_db]
+
 SCALE = float(os.environ.get("PLAN_SCALE", "0.1"))
 MOST_MILLISECONDS = 50
 BIG = 10_000  # rows; a smaller table may well be read from end to end
@@ -228,8 +230,6 @@ def statements(route: Route, actor: Actor, question: dict[str, str]) -> list[str
 # --- What is expected --------------------------------------------------------------------------------
 
 
-@pytest.mark.xdist_group("plans")
-@pytest.mark.django_db
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_a_list_is_quick_on_many_rows(route: Route, owner: Actor, capsys: pytest.CaptureFixture[str]) -> None:
     big = {model._meta.db_table for model, count in FILLED.items() if count >= BIG}
@@ -252,8 +252,7 @@ def test_a_list_is_quick_on_many_rows(route: Route, owner: Actor, capsys: pytest
     assert not faults, "\n".join(faults)
 
 
-def test_the_plans_tell_a_bad_one(owner: Actor, django_db_blocker: Any) -> None:
+def test_the_plans_tell_a_bad_one(owner: Actor) -> None:
     """The control: a filter that no index serves."""
-    with django_db_blocker.unblock():
-        plan = plan_of("SELECT * FROM agents_metricsnapshot WHERE unit = 'nowhere'")
+    plan = plan_of("SELECT * FROM agents_metricsnapshot WHERE unit = 'nowhere'")
     assert "agents_metricsnapshot" in plan.scanned

@@ -31,10 +31,10 @@ from tests.benchmarks import database
 from tests.benchmarks.load import Connection, Figures, measure
 
 WORKERS, THREADS = 2, 3
-ROOM = 3  # the organization, a smaller one, whose orders both sides list
-LARGE = 0
-STATUS = "paid"
+SMALL, LARGE = 3, 0  # organizations: one of 19 with 39,000 orders each, and the one with 250,000
+LISTS = ((SMALL, "paid", "4,000"), (LARGE, "delivered", "125,000"))  # how many orders have the status
 DEEP = 2000
+USUAL, MUSTER = "REST framework as usual", "Muster"
 ADDRESS = "config.wsgi:application"
 
 
@@ -111,6 +111,40 @@ def page_at(client: Connection, path: str, number: int) -> str:
     return address.replace(f"limit={step}", "limit=50")
 
 
+def lists(port: int, keys: dict[int, str], rounds: int, seconds: float) -> None:
+    """Compare lists, of few and of many rows: page numbers count them all."""
+    for organization, status, rows in LISTS:
+        sides = {
+            USUAL: [f"/ordinary/orders/?status={status}"],
+            MUSTER: [f"/api/v1/orders/?status={status}"],
+        }
+        client = Connection(port, keys[organization])
+        usual, muster = (plain(json.loads(client.get(paths[0]))["results"]) for paths in sides.values())
+        assert usual == muster, "The two sides answer differently."
+        title = f"List: the newest 50 of {rows} {status} orders, with customer and lines"
+        report(title, turns(port, keys[organization], sides, rounds, seconds))
+
+
+def details(port: int, key: str, rounds: int, seconds: float) -> None:
+    """Compare details."""
+    rows = json.loads(Connection(port, key).get("/api/v1/orders/?fields=id"))["results"]
+    sides = {
+        USUAL: [f"/ordinary/orders/{row['id']}/" for row in rows],
+        MUSTER: [f"/api/v1/orders/{row['id']}/" for row in rows],
+    }
+    report("Detail: one order, with customer and lines", turns(port, key, sides, rounds, seconds))
+
+
+def depth(port: int, key: str, rounds: int, seconds: float) -> None:
+    """Compare a page far behind with the first."""
+    every = "/api/v1/orders/?ordering=-created_at"
+    sides = {
+        "Muster, page 1": [f"{every}&limit=50"],
+        f"Muster, page {DEEP:,}": [page_at(Connection(port, key), every, DEEP)],
+    }
+    report("Depth: all orders of an organization with 250,000", turns(port, key, sides, rounds, seconds))
+
+
 def main() -> None:
     """Prepare, compare, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -118,31 +152,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each side (default: %(default)s)")
     options = parser.parse_args()
     database.prepare()
-    key, large = database.key_of(ROOM), database.key_of(LARGE)
+    keys = {number: database.key_of(number) for number in (SMALL, LARGE)}
     connections.close_all()
     with served() as port:
-        muster, usual = f"/api/v1/orders/?status={STATUS}", f"/ordinary/orders/?status={STATUS}"
-        client = Connection(port, key)
-        rows = json.loads(client.get(muster))["results"]
-        assert plain(rows) == plain(json.loads(client.get(usual))["results"]), "The two sides answer differently."
-        compare = {"REST framework as usual": [usual], "Muster": [muster]}
-        report(
-            "List: 50 orders of one status, newest first, with customer and lines",
-            turns(port, key, compare, options.rounds, options.seconds),
-        )
-        ids = [row["id"] for row in rows]
-        compare = {
-            "REST framework as usual": [f"/ordinary/orders/{pk}/" for pk in ids],
-            "Muster": [f"/api/v1/orders/{pk}/" for pk in ids],
-        }
-        report("Detail: one order, with customer and lines", turns(port, key, compare, options.rounds, options.seconds))
-        every = "/api/v1/orders/?ordering=-created_at"
-        pages = {"Muster, page 1": [f"{every}&limit=50"]}
-        pages[f"Muster, page {DEEP:,}"] = [page_at(Connection(port, large), every, DEEP)]
-        report(
-            "Depth: all orders of an organization of 250,000",
-            turns(port, large, pages, options.rounds, options.seconds),
-        )
+        lists(port, keys, options.rounds, options.seconds)
+        details(port, keys[SMALL], options.rounds, options.seconds)
+        depth(port, keys[LARGE], options.rounds, options.seconds)
 
 
 if __name__ == "__main__":
