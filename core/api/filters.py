@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import orjson
+from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
 from django_filters import rest_framework as django_filters
 from rest_framework.exceptions import ValidationError
@@ -16,22 +17,30 @@ LIST_PARAMETERS = frozenset({"limit", "cursor", "count", "ordering", "fields", "
 
 
 class FilterBackend(django_filters.DjangoFilterBackend):
-    """django-filter's backend, which builds only the filters that a request uses."""
+    """django-filter's backend, without its form: filters are made once, and know nothing of a request."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet, view: Any) -> QuerySet:  # type: ignore[override]
         """Return the rows that the parameters ask for."""
         filterset_class = self.get_filterset_class(view, queryset)
         known = filterset_class.base_filters if filterset_class else {}
-        asked = [name for name in request.query_params if name not in LIST_PARAMETERS]
-        if unknown := [name for name in asked if _filter_name(name, known) is None]:
+        names = {each: _filter_name(each, known) for each in request.query_params if each not in LIST_PARAMETERS}
+        if unknown := [parameter for parameter, name in names.items() if name is None]:
             raise ValidationError(dict.fromkeys(unknown, "There is no such parameter."), "unknown")
-        if not asked:
+        if not names:
             return queryset
-        used = frozenset(filter(None, (_filter_name(name, known) for name in asked)))
-        filterset = _narrowed(filterset_class, used)(request.query_params, queryset=queryset, request=request)
-        if not filterset.is_valid():
-            raise ValidationError(filterset.errors)
-        return filterset.qs
+        filters = _filters(filterset_class)
+        errors: dict[str, Any] = {}
+        for name in dict.fromkeys(filter(None, names.values())):
+            field = filters[name].field
+            try:
+                value = field.clean(field.widget.value_from_datadict(request.query_params, {}, name))
+            except DjangoValidationError as error:
+                errors[name] = error.messages
+            else:
+                queryset = filters[name].filter(queryset, value)
+        if errors:
+            raise ValidationError(errors)
+        return queryset
 
 
 def _filter_name(parameter: str, known: dict[str, Any]) -> str | None:
@@ -43,11 +52,12 @@ def _filter_name(parameter: str, known: dict[str, Any]) -> str | None:
 
 
 @cache
-def _narrowed(filterset_class: type, used: frozenset[str]) -> type:
-    """Return the filter set with only the filters in use: building them all costs more than the query."""
-    narrowed = type(filterset_class.__name__, (filterset_class,), {})
-    narrowed.base_filters = {name: f for name, f in filterset_class.base_filters.items() if name in used}  # type: ignore[attr-defined]
-    return narrowed
+def _filters(filterset_class: Any) -> dict[str, Any]:
+    """Return the filters of a filter set, ready for use: to make them at each request costs more than the query."""
+    filters = filterset_class(queryset=filterset_class._meta.model._default_manager.none()).filters
+    for each in filters.values():
+        assert each.field  # made when first asked for; here, before threads share it
+    return filters
 
 
 class CharInFilter(django_filters.BaseInFilter, django_filters.CharFilter):
