@@ -130,6 +130,7 @@ def _connecting(extra: dict[str, str]) -> dict[str, Any]:
             **extra,
             "application_name": f"muster {name}"[:63],  # PostgreSQL cuts names at 63 bytes, with a notice
             "options": options,
+            "prepare_threshold": 5,  # lets statements be prepared; only those are that ask for it
             "pool": {
                 "min_size": size,
                 "max_size": size + env.DB_MAX_OVERFLOW.get(),
@@ -138,8 +139,7 @@ def _connecting(extra: dict[str, str]) -> dict[str, Any]:
         },
         "ECHO": env.DB_ECHO.get(),
         "CONN_MAX_AGE": 0,  # the pool keeps connections; Django refuses both
-        # Makes the pool try a connection before it lends it: one that the server closed is replaced.
-        "CONN_HEALTH_CHECKS": True,
+        "CONN_HEALTH_CHECKS": False,  # the backend looks at a connection without asking the server
     }
 
 

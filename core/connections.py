@@ -1,6 +1,14 @@
 """The pool's connections, and when a request does without."""
 
-from django.db import connections
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+
+
+def prepared_cursor() -> Any:
+    """Return a cursor for a statement that is asked again and again, by key (see config.postgresql)."""
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    return connection.prepared_cursor()
 
 
 def lend_back() -> None:

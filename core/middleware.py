@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
 
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 
 from core import audit
 from core.ids import uuid7
@@ -23,6 +25,17 @@ def client_address(request: HttpRequest) -> str | None:
     with suppress(ValueError):
         return str(ip_address(candidate[0])) if candidate else None
     return None
+
+
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
+    """The pages' policy on pages; on JSON, which loads nothing, that nothing may load."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Set the header."""
+        if response.get("Content-Type", "").endswith("json"):
+            response.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+            return response
+        return super().process_response(request, response)
 
 
 class RequestContextMiddleware:

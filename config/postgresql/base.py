@@ -2,18 +2,41 @@
 
 import atexit
 import logging
+import select
 import time
 from collections.abc import Callable
 from typing import Any
 
-from django.db.backends.postgresql import base
-from psycopg_pool import PoolTimeout
+import psycopg
+from django.db.backends.postgresql import base, operations
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 _statements = logging.getLogger("muster.sql")
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    """What Django asks of PostgreSQL; beyond that, it can tell which statement was prepared."""
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        """Return the statement with its values, or, when they were bound by the server, without."""
+        return super().last_executed_query(cursor, sql, params) or sql
+
+
+ServerBindingCursor: Any = base.ServerBindingCursor  # whose stub is empty
+
+
+class PreparedCursor(ServerBindingCursor):
+    """A cursor whose statements are planned once a connection, and then only bound and run."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        """Run a statement, which PostgreSQL remembers by its text."""
+        return super().execute(query, params, prepare=True, **options)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection to PostgreSQL; beyond Django's, it heeds `ECHO` (log each statement) in its settings."""
+
+    ops_class = DatabaseOperations
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -30,15 +53,30 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.pool and self.pool.closed:
             self.reach_database(conn_params)
             atexit.register(close_pool, self.alias)
-        try:
-            return super().get_new_connection(conn_params)
-        except PoolTimeout:
+        while True:
             try:
-                self.reach_database(conn_params)
-            except self.Database.OperationalError:
-                close_pool(self.alias)
-                raise
-            raise  # the database is there: all connections are lent
+                connection = super().get_new_connection(conn_params)
+            except PoolTimeout:
+                try:
+                    self.reach_database(conn_params)
+                except self.Database.OperationalError:
+                    close_pool(self.alias)
+                    raise
+                raise  # the database is there: all connections are lent
+            if self.pool is None or is_alive(connection):
+                return connection
+            connection.close()
+            self.pool.putconn(connection)  # which replaces it
+
+    def prepared_cursor(self) -> Any:
+        """Return a cursor for a statement that is asked again and again, by key: planning would take longer.
+
+        Not for statements whose best plan depends on the values: PostgreSQL may settle for one plan for all.
+        """
+        self.ensure_connection()
+        with self.wrap_database_errors:
+            cursor = PreparedCursor(self.connection)
+        return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
 
     def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Connect once, and away.
@@ -47,6 +85,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
             psycopg.OperationalError: the database can't be reached, and why.
         """
         self.Database.connect(**conn_params).close()
+
+
+def is_alive(connection: Any) -> bool:
+    """Tell whether the server still holds the connection, as far as this end was told: no round trip is made.
+
+    An idle connection has nothing to say, unless that it was closed (or a notice): only then it is asked.
+    """
+    if connection.closed:
+        return False
+    incoming = select.poll()
+    incoming.register(connection.fileno(), select.POLLIN)
+    if not incoming.poll(0):
+        return True
+    try:
+        ConnectionPool.check_connection(connection)
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def close_pool(alias: str) -> None:

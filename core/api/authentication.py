@@ -7,7 +7,6 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -15,6 +14,7 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from core import audit
+from core.connections import prepared_cursor
 from core.models import APIKey, Membership, Organization, Role, User
 from core.models.api_keys import matches, parse_key
 
@@ -78,7 +78,7 @@ KEY_COLUMNS = ("id", "digest", "scopes", "last_used_at", "organization_id", "use
 def _find_key(prefix: str) -> Mapping[str, Any] | None:
     """Return what authentication needs of a usable key, in one query: the key, its user's email and role."""
     sql, parameters = _key_query()
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, [prefix if value == PREFIX_HERE else value for value in parameters])
         row = cursor.fetchone()
     key = dict(zip(KEY_COLUMNS, row, strict=True)) if row else None

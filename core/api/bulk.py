@@ -49,7 +49,7 @@ class BulkCreateMixin(CreateMixin):
     def answer_many(self: Any, instances: list[models.Model], status_code: int = status.HTTP_200_OK) -> Response:
         """Answer with records just written, in their order."""
         rows = self.get_queryset().filter(pk__in={instance.pk for instance in instances})
-        texts = {key: text for text, key in self.read(rows.order_by("pk"), self.get_read_serializer(), "pk")}
+        texts = self.read_many(rows.order_by("pk"), self.get_read_serializer())
         body = "[" + ",".join(texts[instance.pk] for instance in instances) + "]"
         return Response(RenderedJSON(body.encode()), status_code)
 

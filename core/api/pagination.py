@@ -8,17 +8,32 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from django.core.exceptions import ValidationError as DjangoValidationError
-from django.db.models import BooleanField, Expression, F, Field, Func, Model, Q, QuerySet, Value
+from django.db.models import (
+    BooleanField,
+    DecimalField,
+    Expression,
+    F,
+    Field,
+    Func,
+    Model,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+)
+from django.db.models.functions import Cast
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 
 from core.api.parameters import words_parameter
+from core.api.readpath import translate
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -73,6 +88,25 @@ class Key:
         return after | Q(**{f"{self.name}__isnull": True}) if self.field.null else after
 
 
+class _Place(Func):
+    """A row's place in an ordering, as JSON text: most rows' is never looked at, so it isn't worth parsing."""
+
+    template = "json_build_array(%(expressions)s)::text"
+    output_field = TextField()
+
+
+@lru_cache(maxsize=1_000)
+def place(model: type[Model], keys: tuple[Key, ...]) -> Expression:
+    """Return the values of an ordering, as a JSON array in which decimals are text, lest they become floats."""
+    values = (Cast(key.name, TextField()) if isinstance(key.field, DecimalField) else F(key.name) for key in keys)
+    return translate(model, _Place(*values))
+
+
+def place_of(row: Model, keys: Sequence[Key]) -> str:
+    """Return what ``place`` gives, of an instance."""
+    return orjson.dumps([getattr(row, key.field.attname) for key in keys], default=str).decode()
+
+
 @dataclass(frozen=True)
 class Cursor:
     """A place in an ordering, and the direction to read from there."""
@@ -82,23 +116,20 @@ class Cursor:
 
     def encode(self, keys: Sequence[Key]) -> str:
         """Return the cursor as it stands in an address."""
-        texts = [
-            None if value is None else key.field.value_to_string(_Holder(key.field, value))  # type: ignore[arg-type]
-            for key, value in zip(keys, self.values, strict=True)
-        ]
         order = ",".join(f"{'-' * key.descending}{key.name}" for key in keys)
-        return base64.urlsafe_b64encode(orjson.dumps([order, self.backwards, texts])).decode().rstrip("=")
+        parts = orjson.dumps([order, self.backwards, self.values], default=str)
+        return base64.urlsafe_b64encode(parts).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str, keys: Sequence[Key]) -> "Cursor":
         """Return the cursor of ``text``; ValidationError when it isn't one, or one of another ordering."""
         try:
-            order, backwards, texts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+            order, backwards, parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
             values = [
                 None if value is None else key.field.to_python(_storable(value))
-                for key, value in zip(keys, texts, strict=True)
+                for key, value in zip(keys, parts, strict=True)
             ]
         except (ValueError, TypeError, binascii.Error, DjangoValidationError) as error:
             raise ValidationError({"cursor": "This is no cursor; take it from “next” or “previous”."}) from error
@@ -110,13 +141,6 @@ def _storable(value: Any) -> Any:
     if isinstance(value, str) and "\0" in value:
         raise ValueError("a null character")
     return value
-
-
-class _Holder:
-    """Stands for an instance, where Django's fields want one to turn a value into text."""
-
-    def __init__(self, field: Field, value: Any) -> None:
-        setattr(self, field.attname, value)
 
 
 def after(keys: Sequence[Key], values: Sequence[Any]) -> Q | Expression:
@@ -157,11 +181,15 @@ class KeysetPagination(BasePagination):
         ]
 
     def page(
-        self, queryset: QuerySet, request: Request, view: Any, fetch: Callable[[QuerySet, list[str]], list[Row]]
+        self,
+        queryset: QuerySet,
+        request: Request,
+        view: Any,
+        fetch: Callable[[QuerySet, Sequence[Key]], list[tuple[Row, str]]],
     ) -> tuple[list[Row], str | None, str | None]:
         """Return the rows of a page and the addresses of the next and previous ones.
 
-        ``fetch(queryset, names)`` reads the rows, each a tuple that ends with the values of the columns ``names``.
+        ``fetch(queryset, keys)`` reads the rows, each with its ``place`` in the ordering.
         """
         limit = _limit(request)
         keys = self.keys(queryset, request, view)
@@ -172,13 +200,13 @@ class KeysetPagination(BasePagination):
         if cursor:
             queryset = queryset.filter(after(reading, cursor.values))
         queryset = queryset.order_by(*(key.order_by() for key in reading))
-        rows = fetch(queryset[: limit + 1], [key.name for key in keys])
+        rows = fetch(queryset[: limit + 1], keys)
         more, rows = len(rows) > limit, rows[:limit]
         if backwards:
             rows.reverse()
 
-        def address(row: Any, *, backwards: bool) -> str:
-            values = list(row[-len(keys) :]) if row is not None else cursor.values  # type: ignore[union-attr]
+        def address(row: tuple[Row, str] | None, *, backwards: bool) -> str:
+            values = orjson.loads(row[1]) if row else cursor.values  # type: ignore[union-attr]
             query = request.query_params.copy()
             query["cursor"] = Cursor(values, backwards).encode(keys)
             return f"{request.build_absolute_uri(request.path)}?{urlencode(list(query.lists()), doseq=True)}"
@@ -187,7 +215,7 @@ class KeysetPagination(BasePagination):
         has_next = (cursor is not None) if backwards else more
         has_previous = more if backwards else cursor is not None
         return (
-            rows,
+            [row for row, _ in rows],
             address(last, backwards=False) if has_next else None,
             address(first, backwards=True) if has_previous else None,
         )

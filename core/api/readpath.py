@@ -139,6 +139,11 @@ def underivable(serializer: serializers.BaseSerializer) -> list[str]:
     return names
 
 
+def is_ordinary(serializer: Any) -> bool:
+    """Tell whether a field that was asked for is one that PostgreSQL can't render."""
+    return any(name in serializer.fields for name in getattr(serializer.Meta, "ordinary_fields", ()))
+
+
 def row_text(serializer: Any) -> RawSQL:
     """Return the SQL that renders one row as the serializer would, as JSON text.
 
@@ -152,9 +157,13 @@ def row_text(serializer: Any) -> RawSQL:
 @lru_cache(maxsize=NARROWINGS)
 def _row_sql(serializer_class: Any, only: frozenset[str] | None) -> RawSQL:
     serializer = serializer_class(only=only) if only else serializer_class()
-    query = serializer.Meta.model._base_manager.all().query
-    expression = _AsText(_row(serializer)).resolve_expression(query)
-    sql, parameters = query.get_compiler(connection=connection).compile(expression)
+    return translate(serializer.Meta.model, _AsText(_row(serializer)))
+
+
+def translate(model: type[Model], expression: Any) -> RawSQL:
+    """Return the SQL of an expression that gives text, and that needs no table but the model's own."""
+    query = model._base_manager.all().query
+    sql, parameters = query.get_compiler(connection=connection).compile(expression.resolve_expression(query))
     joined = [alias for alias, count in query.alias_refcount.items() if count][1:]
     assert not joined, f"The SQL of a row stands on its own table alone, not on {joined}."
     return RawSQL(sql, parameters, output_field=TextField())  # noqa: S611 (made by Django, of no input)

@@ -1,5 +1,8 @@
 """The router: one flat namespace of plural, hyphenated records."""
 
+from typing import Any
+
+from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 
@@ -8,3 +11,17 @@ class RecordRouter(SimpleRouter):
 
     def __init__(self) -> None:
         super().__init__(use_regex_path=False)
+
+    def get_urls(self) -> list[Any]:
+        """Return the addresses, a branch a record: to find one, the other records' actions needn't be tried."""
+        return [
+            path(f"{prefix}/", include(_Branch(viewset, basename).urls)) for prefix, viewset, basename in self.registry
+        ]
+
+
+class _Branch(SimpleRouter):
+    """The addresses of one record, behind its name."""
+
+    def __init__(self, viewset: Any, basename: str) -> None:
+        super().__init__(use_regex_path=False)
+        self.register("", viewset, basename)

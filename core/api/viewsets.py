@@ -1,6 +1,6 @@
 """The viewsets that the API is made of: rooted in the request's organization, read through PostgreSQL."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -13,10 +13,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from core.api.authentication import Principal
-from core.api.pagination import KeysetPagination
-from core.api.readpath import row_text
+from core.api.pagination import Key, KeysetPagination, place, place_of
+from core.api.readpath import is_ordinary, row_text
 from core.api.renderers import JSONRenderer, RenderedJSON
 from core.api.serializers import RecordSerializer
+from core.connections import prepared_cursor
 from core.models import Role
 from core.models.base import RecordQuerySet
 
@@ -76,19 +77,33 @@ class RecordViewSet(GenericViewSet):
             raise ValidationError({"fields": f"There is no field {sorted(unknown)[0]!r}."}, "unknown")
         return serializer
 
-    def read(self, rows: models.QuerySet, serializer: RecordSerializer, *names: str) -> list[tuple[Any, ...]]:
-        """Return each row as JSON text, followed by the values of the columns ``names``.
+    def read_page(
+        self, rows: models.QuerySet, serializer: RecordSerializer, keys: Sequence[Key]
+    ) -> list[tuple[str, str]]:
+        """Return each row as JSON text, and its place in the ordering of ``keys``.
 
         The text is PostgreSQL's own, but for serializers that declare ``ordinary_fields``: those render instances.
         """
-        ordinary: Iterable[str] = getattr(serializer.Meta, "ordinary_fields", ())
-        if not any(name in serializer.fields for name in ordinary):
-            return list(rows.values_list(row_text(serializer), *names))
-        renderer = JSONRenderer()
-        return [
-            (renderer.render(serializer.to_representation(row)).decode(), *(getattr(row, name) for name in names))
-            for row in rows
-        ]
+        if is_ordinary(serializer):
+            return [(_render(row, serializer), place_of(row, keys)) for row in rows]
+        model: Any = rows.model
+        return list(rows.values_list(row_text(serializer), place(model, tuple(keys))))
+
+    def read_many(self, rows: models.QuerySet, serializer: RecordSerializer) -> dict[Any, str]:
+        """Return each row as JSON text, by its key."""
+        if is_ordinary(serializer):
+            return {row.pk: _render(row, serializer) for row in rows}
+        return dict(rows.values_list("pk", row_text(serializer)))
+
+    def read_one(self, rows: models.QuerySet, serializer: RecordSerializer) -> str | None:
+        """Return the only row as JSON text, if there is one."""
+        if is_ordinary(serializer):
+            row = rows.first()
+            return None if row is None else _render(row, serializer)
+        with prepared_cursor() as cursor:
+            cursor.execute(*rows.values_list(row_text(serializer)).query.sql_with_params())
+            found = cursor.fetchone()
+        return found[0] if found else None
 
     def get_for_update(self, pk: Any) -> Any:
         """Return the row, locked until the transaction ends; Http404 when the request may not see it."""
@@ -99,10 +114,10 @@ class RecordViewSet(GenericViewSet):
 
     def render_one(self, pk: Any) -> RenderedJSON:
         """Return the JSON of one row that the request may see; Http404 when there is none."""
-        rows = self.read(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
-        if not rows:
+        text = self.read_one(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
+        if text is None:
             raise Http404
-        return RenderedJSON(rows[0][0].encode())
+        return RenderedJSON(text.encode())
 
     def move(self, pk: Any, name: str, **changes: Any) -> Response:
         """Move the record along the transition ``name`` of its lifecycle, and answer it as it then stands."""
@@ -127,10 +142,10 @@ class ListMixin:
         rows = self.filter_queryset(self.get_queryset())
         serializer = self.get_read_serializer()
         page, following, previous = self.paginator.page(
-            rows, request, self, lambda queryset, names: self.read(queryset, serializer, *names)
+            rows, request, self, lambda queryset, keys: self.read_page(queryset, serializer, keys)
         )
         count = self.paginator.count(rows, request)
-        return Response(RenderedJSON(_page_text([row[0] for row in page], following, previous, count)))
+        return Response(RenderedJSON(_page_text(page, following, previous, count)))
 
 
 class RetrieveMixin:
@@ -206,6 +221,10 @@ class ReadOnlyViewSet(ListMixin, RetrieveMixin, RecordViewSet):
 
 class FullViewSet(CreateMixin, UpdateMixin, DestroyMixin, ListMixin, RetrieveMixin, RecordViewSet):
     """A record that clients make, read, change and delete."""
+
+
+def _render(row: models.Model, serializer: RecordSerializer) -> str:
+    return JSONRenderer().render(serializer.to_representation(row)).decode()
 
 
 def _page_text(rows: list[str], following: str | None, previous: str | None, count: int | None) -> bytes:

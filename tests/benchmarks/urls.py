@@ -9,4 +9,4 @@ from tests.benchmarks.ordinary import OrdinaryOrderViewSet
 router = SimpleRouter()
 router.register("orders", OrdinaryOrderViewSet, basename="ordinary-order")
 
-urlpatterns = [path("ordinary/", include(router.urls)), *project_urls]
+urlpatterns = [*project_urls, path("ordinary/", include(router.urls))]

@@ -55,6 +55,7 @@ def test_while_the_database_is_away_attempts_fail_at_once_and_say_why(project: P
 import time, psycopg
 from django.db import OperationalError, connection
 connection.ensure_connection()
+connection.pool.wait()  # all of its connections, lest one slips in later
 connection.close()
 control = psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True)
 control.execute("ALTER DATABASE muster ALLOW_CONNECTIONS false")

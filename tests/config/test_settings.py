@@ -170,6 +170,7 @@ def test_the_connection(project: Project) -> None:
         "application_name": "muster -c",
         "connect_timeout": 6,
         "options": "-c jit=off -c statement_timeout=7000 -c work_mem=8MB",
+        "prepare_threshold": 5,
         "pool": {"min_size": 3, "max_size": 7, "timeout": 5},
         "sslmode": "require",
     }

@@ -44,7 +44,8 @@ class _WorkViewSet(RecordViewSet):
     ) -> Response:
         """Answer with a record just written, as another serializer shows it."""
         rows = type(instance)._base_manager.filter(pk=instance.pk)
-        [[text]] = self.read(rows, serializer_class(context=self.get_serializer_context()))
+        text = self.read_one(rows, serializer_class(context=self.get_serializer_context()))
+        assert text is not None
         return Response(RenderedJSON(text.encode()), status_code)
 
 
