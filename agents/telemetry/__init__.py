@@ -1,0 +1,1 @@
+"""Telemetry: spans of OpenTelemetry, in by OTLP/HTTP."""
