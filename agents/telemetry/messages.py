@@ -185,6 +185,8 @@ def _part(part: Any) -> Message:
         return {"type": "text", "content": part["text"]} if type(part.get("text")) is str else {"type": "json", **part}
     if kind in ("text", "input_text", "output_text") and type(part.get("text")) is str:
         return {"type": "text", "content": part["text"]}
+    if kind in ("image", "image_url") and (uri := _image_uri(part.get(kind))) is not None:
+        return {"type": "uri", "modality": "image", "uri": uri}
     if kind == "tool_use":
         return _tool_call(part)
     if kind == "tool_result":
@@ -192,6 +194,11 @@ def _part(part: Any) -> Message:
     if kind in ("thinking", "reasoning") and "content" not in part:
         return {"type": "reasoning", "content": part.get("thinking") or part.get("text") or ""}
     return part
+
+
+def _image_uri(image: Any) -> str | None:
+    uri = image.get("url") if type(image) is dict else image
+    return uri if type(uri) is str else None
 
 
 def _tool_calls(said: Message) -> list[Message]:
