@@ -239,13 +239,13 @@ def _parsed(said: str) -> tuple[Any, bytes | None]:
 
     Only lists and objects are taken for JSON: a text ``42`` or ``null`` is that text.
     """
-    if said.lstrip()[:1] not in ("[", "{"):
+    if said[:1] not in ("[", "{") and said.lstrip()[:1] not in ("[", "{"):
         return said, None
     try:
         value, mended = text.parse(said)
     except ValueError:
         return said, None
-    if mended or "\\u0000" in said:
+    if mended or text.has_escaped_nul(said):
         return value, None
     raw = said.encode()
     return value, raw if len(raw) <= text.CONTENT_LIMIT else None

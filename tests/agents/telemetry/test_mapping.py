@@ -128,6 +128,12 @@ def test_an_error_status_fails_and_the_exception_tells_more():
     assert failing(2).status == "failed"
 
 
+def test_a_span_that_did_not_fail_has_no_error():
+    span = failing(1, "ignored", {"error.type": "retried"})
+    assert (span.status, span.error_type, span.error_message) == ("completed", "", "")
+    assert json.loads(span.attributes) == {"error.type": "retried"}
+
+
 def test_an_exception_fails_only_where_the_status_is_unset():
     assert failing(0, "", None, RAISED).status == "failed"
     handled = failing(1, "", None, RAISED)
@@ -237,8 +243,7 @@ def test_very_many_attributes_are_bounded():
     assert attributes["left_out"] == 100 - (len(attributes) - 1)
 
 
-@pytest.mark.parametrize("size", [70_000, 5_000_000])
-@pytest.mark.parametrize("number", [1, 30])
+@pytest.mark.parametrize(("size", "number"), [(70_000, 1), (5_000_000, 1), (70_000, 30)])
 def test_contents_are_bounded_and_stay_messages(size: int, number: int):
     message = {"role": "user", "parts": [{"type": "text", "content": '"' * size}]}
     said = json.dumps([message] * number)
@@ -251,7 +256,7 @@ def test_contents_are_bounded_and_stay_messages(size: int, number: int):
 
 
 def test_an_output_that_is_no_message_is_bounded_too():
-    span = map_one({"gen_ai.tool.call.result": [["é\x00" * 1000] * 100] * 100})
+    span = map_one({"gen_ai.tool.call.result": [["é\x00" * 1000] * 30] * 30})
     assert len(span.output) <= text.CONTENT_LIMIT + 100
     assert json.loads(span.output).endswith(" characters]")
 
@@ -357,7 +362,7 @@ def requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
 
 
 @given(requests())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_every_span_of_any_request_is_kept_or_rejected(request: ExportTraceServiceRequest):
     result = mapped(request)
     sent = sum(len(scope.spans) for resource in request.resource_spans for scope in resource.scope_spans)
