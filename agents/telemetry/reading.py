@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.telemetry import values
-from agents.telemetry.conventions import BY_NAME, BY_PREFIX
+from agents.telemetry.conventions import BY_NAME, BY_PREFIX, CONTENT_FIELDS
 from agents.telemetry.spans import Span
 
 LABEL_LIMIT = 200
@@ -52,32 +52,32 @@ class Reading:
         self.spare: list[tuple[str, Candidate]] = []
         self.below: dict[str, list[tuple[str, Any]]] = {}
         self.rest: dict[str, Any] = {}
-        told, rest, rows = self.told, self.rest, BY_NAME
+        told, below, rest, rows, prefixes = self.told, self.below, self.rest, BY_NAME, BY_PREFIX
         for pair in pairs:
             key = pair.key
             any_value = pair.value
-            value = any_value.string_value or values.python(any_value)
+            # A field that isn't the one set is empty: asking for the usual two is quicker than asking which it is.
+            value = any_value.string_value or any_value.int_value or values.python(any_value)
             row = rows.get(key)
-            if row is None:
-                if not self._is_below(key, value):
-                    rest[key] = value
+            if row is not None:
+                field, rank = row
+                if field not in told:
+                    told[field] = (rank, key, value)
+                else:
+                    self._tell_again(field, (rank, key, value))
                 continue
-            field, rank = row
-            earlier = told.get(field)
-            if earlier is None:
-                told[field] = (rank, key, value)
-            elif rank < earlier[0]:
-                told[field] = (rank, key, value)
-                self.spare.append((field, earlier))
+            second = key.find(".", key.find(".") + 1)
+            if second > 0 and (prefix := key[:second]) in prefixes:
+                below.setdefault(prefix, []).append((key[second + 1 :], value))
             else:
-                self.spare.append((field, (rank, key, value)))
+                rest[key] = value
 
-    def _is_below(self, key: str, value: Any) -> bool:
-        second = key.find(".", key.find(".") + 1)
-        if second < 0 or (prefix := key[:second]) not in BY_PREFIX:
-            return False
-        self.below.setdefault(prefix, []).append((key[second + 1 :], value))
-        return True
+    def _tell_again(self, field: str, candidate: Candidate) -> None:
+        """Take a further spelling of a field: the one to believe first is told, the other spare."""
+        earlier = self.told[field]
+        if candidate[0] < earlier[0]:
+            self.told[field], candidate = candidate, earlier
+        self.spare.append((field, candidate))
 
     def pop(self, field: str) -> Any:
         """Take a field's best value out; None if there is none."""
@@ -87,6 +87,12 @@ class Reading:
     def leave(self, candidate: Candidate) -> None:
         """Keep a candidate among the attributes that no row knew."""
         self.rest[candidate[1]] = candidate[2]
+
+    def leave_spare(self) -> None:
+        """Keep the further spellings of the fields that no converter makes and that don't repeat contents."""
+        for field, candidate in self.spare:
+            if field not in CONVERTERS and field not in CONTENT_FIELDS and field != "parameters":
+                self.leave(candidate)
 
     def convert_into(self, span: Span) -> None:
         """Set every field of the record that a converter makes; what makes no sense stays an attribute."""
