@@ -43,23 +43,49 @@ HAS_USAGE_OF = {
     MODEL_CALLS: f"({HAS_USAGE} OR {{row}}.reported_cost IS NOT NULL)",
 }
 
-DURATION_BUCKET = """
+# Durations are counted in buckets that each end 8 % above the one before, from 10 microseconds to 29 hours.
+BUCKETS = 300
+RATIO = 1.08
+FINEST = 0.00001
+
+DURATION_BUCKET = f"""
 CREATE FUNCTION agents_duration_bucket(seconds double precision) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $body$ SELECT CASE WHEN seconds <= 0.000001 THEN 0 ELSE ceil(ln(seconds * 1000000) / ln(1.04))::int END $body$;
+AS $body$
+    SELECT CASE WHEN seconds <= {FINEST} THEN 1
+           ELSE least({BUCKETS}, 1 + ceil(ln(seconds / {FINEST}) / ln({RATIO})))::int END
+$body$;
 COMMENT ON FUNCTION agents_duration_bucket(double precision) IS
-    'The bucket of a duration: bucket i holds durations above 1.04^(i-1) microseconds and up to 1.04^i.';
+    'The bucket of a duration: 1 holds what is shorter than can be told, and each ends 8 % above the one before it.';
+"""
+
+HISTOGRAM = f"""
+CREATE FUNCTION agents_histogram(buckets int[], counts bigint[]) RETURNS int[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $body$
+DECLARE
+    made int[] := array_fill(0, ARRAY[{BUCKETS}]);
+BEGIN
+    FOR i IN 1 .. coalesce(cardinality(buckets), 0) LOOP
+        made[buckets[i]] := made[buckets[i]] + counts[i];
+    END LOOP;
+    RETURN made;
+END
+$body$;
+COMMENT ON FUNCTION agents_histogram(int[], bigint[]) IS 'A histogram, of buckets and how many each holds.';
 """
 
 ADD_HISTOGRAMS = """
-CREATE FUNCTION agents_add_histograms(one jsonb, other jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION agents_add_histograms(one int[], other int[]) RETURNS int[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $body$
-    SELECT CASE
-        WHEN one = '{}' OR other = '{}' THEN one || other
-        ELSE one || (SELECT jsonb_object_agg(key, value::bigint + coalesce((one ->> key)::bigint, 0))
-                       FROM jsonb_each_text(other))
-    END
+BEGIN
+    FOR i IN 1 .. cardinality(other) LOOP
+        IF other[i] <> 0 THEN
+            one[i] := one[i] + other[i];
+        END IF;
+    END LOOP;
+    RETURN one;
+END
 $body$;
-COMMENT ON FUNCTION agents_add_histograms(jsonb, jsonb) IS 'The sum of two histograms, each a count by bucket.';
+COMMENT ON FUNCTION agents_add_histograms(int[], int[]) IS 'The sum of two histograms.';
 """
 
 TAKE_TURNS = """
@@ -229,25 +255,19 @@ _STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
 
 def statistics_of(table: str, rows: str) -> str:
     """Return the query of the statistics of ``rows``, a query of a kind's rows as the summaries see them."""
-    sums = ", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)
-    durations = """coalesce(jsonb_object_agg(bucket, count) FILTER (WHERE bucket IS NOT NULL AND count <> 0), '{}')
-                   AS durations"""
     return f"""
-        WITH by_bucket AS MATERIALIZED (
-            SELECT organization_id, kind, dimension, value, date_trunc('hour', started_at, 'UTC') AS start,
-                   agents_duration_bucket(duration) AS bucket, sum(sign)::bigint AS count,
-                   sum(sign * failed::int)::bigint AS failures, sum(sign * open::int)::bigint AS open,
-                   {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
-              FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value)
-             WHERE started_at IS NOT NULL AND value <> ''
-             GROUP BY 1, 2, 3, 4, 5, 6
-        )
-        SELECT organization_id, kind, dimension, 'hour' AS width, start, value, {sums}, {durations}
-          FROM by_bucket GROUP BY 1, 2, 3, 4, 5, 6
-        UNION ALL
-        SELECT organization_id, kind, dimension, 'day', start, value, {sums}, {durations}
-          FROM (SELECT organization_id, kind, dimension, value, date_trunc('day', start, 'UTC') AS start, bucket, {sums}
-                  FROM by_bucket GROUP BY 1, 2, 3, 4, 5, 6) AS by_day
+        SELECT organization_id, kind, dimension, width, date_trunc(width, by_bucket.start, 'UTC') AS start, value,
+               {", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)},
+               agents_histogram(array_agg(bucket) FILTER (WHERE bucket IS NOT NULL AND count <> 0),
+                                array_agg(count) FILTER (WHERE bucket IS NOT NULL AND count <> 0)) AS durations
+          FROM (SELECT organization_id, kind, dimension, value, date_trunc('hour', started_at, 'UTC') AS start,
+                       agents_duration_bucket(duration) AS bucket, sum(sign) AS count,
+                       sum(sign * failed::int) AS failures, sum(sign * open::int) AS open,
+                       {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
+                  FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value)
+                 WHERE started_at IS NOT NULL AND value <> ''
+                 GROUP BY 1, 2, 3, 4, 5, 6) AS by_bucket
+          CROSS JOIN (VALUES ('hour'), ('day')) AS widths (width)
          GROUP BY 1, 2, 3, 4, 5, 6"""
 
 
@@ -255,7 +275,7 @@ def _statistics_upsert(table: str, rows: str) -> str:
     changed = " OR ".join(f"{each} <> 0" for each in _STATISTIC_SUMS)
     return f"""
         INSERT INTO agents_spanstatistic AS s ({_STATISTIC_KEY}, {", ".join(_STATISTIC_SUMS)}, durations)
-        SELECT * FROM ({statistics_of(table, rows)}) AS summed WHERE {changed} OR durations <> '{{}}'
+        SELECT * FROM ({statistics_of(table, rows)}) AS summed WHERE {changed} OR 0 <> ANY(durations)
         ON CONFLICT ({_STATISTIC_KEY}) DO UPDATE SET
             {", ".join(f"{each} = s.{each} + excluded.{each}" for each in _STATISTIC_SUMS)},
             durations = agents_add_histograms(s.durations, excluded.durations);"""
@@ -338,6 +358,7 @@ COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics wit
 
 OPERATIONS = [
     make("agents_duration_bucket", DURATION_BUCKET),
+    make("agents_histogram", HISTOGRAM),
     make("agents_add_histograms", ADD_HISTOGRAMS),
     make("agents_take_turns", TAKE_TURNS),
     make("agents_mark_usage", MARK_USAGE),
