@@ -1,0 +1,205 @@
+"""Agent frameworks with their real instrumentations report to a real server: what they sent is what is stored."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
+from core.models import Scope
+from tests.clients import fake_model
+from tests.clients.examples import CASES, FRAMEWORKS, OPTIONS, Run, install, program, run, spans_of
+from tests.clients.record import RECORDED
+from tests.clients.stories import STORIES
+from tests.factories.core import APIKeyFactory
+from tests.kit.cast import Actor
+from tests.kit.server import serving
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+KINDS = (AgentExecution, ModelCall, ToolExecution)
+COUNTS_CACHED_TOKENS = set(FRAMEWORKS) - {"openai-v2"}
+"""Whose instrumentation reports cached and reasoning tokens."""
+
+
+@pytest.fixture(scope="session")
+def _installed() -> None:
+    install()
+
+
+@pytest.fixture
+def model() -> Iterator[str]:
+    with fake_model.fake_model() as address:
+        yield address
+
+
+@pytest.fixture
+def ran(framework: str, case: str, teammate: Actor, model: str, tmp_path: Path, _installed: None) -> Run:
+    """The framework's example, after it ran and reported to a server, which has ended since."""
+    key = APIKeyFactory(organization=teammate.organization, user=teammate.user, scopes=[Scope.TELEMETRY_WRITE])
+    with serving(tmp_path / "server") as server:
+        folder = tmp_path / "example"
+        folder.mkdir()
+        return run(framework, folder, muster=server.url(""), key=key.text, model=model + CASES[case])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_an_example_sends_arrives_whole(framework: str, case: str, ran: Run, teammate: Actor) -> None:
+    assert ran.outsiders == []
+    assert "export" not in ran.errors, "The exporter complains only when Muster doesn't take what it sends."
+    assert_ended_as(framework, case, ran)
+    assert shape(ran.spans) == shape(recorded(framework, case)), "It reports otherwise than recorded: see record.py."
+
+    assert stored_identities() == sorted(sent_identity(span) for span in ran.spans)
+    assert tree() == STORIES[framework + case].strip("\n")
+    assert {row.organization_id for kind in KINDS for row in kind.objects.all()} == {teammate.organization.pk}
+    assert_calls_are_right(framework)
+    assert_tools_are_right(framework, case)
+    assert_trace_adds_up()
+
+
+def assert_ended_as(framework: str, case: str, ran: Run) -> None:
+    """The program itself did what its story says; openai-agents lets its model answer for a tool that failed."""
+    if not case:
+        assert (ran.code, ran.output, ran.errors) == (0, fake_model.ANSWER + "\n", "")
+    elif case == "-failed-tool" and framework == "openai-agents":
+        assert (ran.code, ran.output) == (0, fake_model.APOLOGY + "\n")
+    else:
+        assert (ran.code, ran.output) == (1, "")
+        assert ("KeyError: '9999'" if case == "-failed-tool" else fake_model.RATE_LIMIT_MESSAGE) in ran.errors
+
+
+def assert_calls_are_right(framework: str) -> None:
+    usages = [fake_model.ASKING_USAGE, fake_model.ANSWERING_USAGE]
+    answered = ModelCall.objects.filter(status="completed").order_by("started_at")
+    for call, usage in zip(answered, usages, strict=False):
+        assert call.provider == "openai"
+        assert call.model == fake_model.SERVED_MODEL
+        assert (call.input_tokens, call.output_tokens) == (usage.input, usage.output)
+        details = (usage.cached, usage.reasoning) if framework in COUNTS_CACHED_TOKENS else (None, None)
+        assert (call.cached_tokens, call.reasoning_tokens) == details
+        assert call.cost == cost(usage, cached=framework in COUNTS_CACHED_TOKENS)
+        assert call.reported_cost in ({call.cost} if framework == "pydantic-ai" else {None})
+        assert "Where is my order 1042?" in json.dumps(call.input_messages)
+        said = fake_model.TOOL if usage is fake_model.ASKING_USAGE else "order"
+        assert said in json.dumps(call.output_messages)
+    for call in ModelCall.objects.filter(status="failed"):
+        assert fake_model.RATE_LIMIT_MESSAGE in call.error_message
+        assert (call.input_tokens, call.output_tokens, call.cost) == (None, None, None)
+
+
+def cost(usage: fake_model.Usage, *, cached: bool) -> Decimal:
+    """Return what the call cost at the prices of GPT-5 mini: 0.25, cached 0.025, output 2 dollars a million."""
+    at_discount = usage.cached if cached else 0
+    paid = (usage.input - at_discount) * Decimal("0.25") + at_discount * Decimal("0.025") + usage.output * 2
+    return paid / 1_000_000
+
+
+def assert_tools_are_right(framework: str, case: str) -> None:
+    for tool in ToolExecution.objects.all():
+        asked = fake_model.KNOWN_ORDER if not case else fake_model.UNKNOWN_ORDER
+        assert tool.tool_name == fake_model.TOOL
+        assert tool.input == (asked["order_id"] if framework == "langchain" else asked)
+        if not case:
+            assert "shipped on Monday, arrives tomorrow" in json.dumps(tool.output)
+        elif framework == "openai-agents":
+            assert "Error running tool" in tool.error_message
+        else:
+            assert tool.error_type == "KeyError"
+            assert "9999" in tool.error_message
+        if framework in {"pydantic-ai", "openai-v2"}:
+            assert tool.call_id == fake_model.CALL_ID
+
+
+def assert_trace_adds_up() -> None:
+    """The trace's sums count each model call once, though Pydantic AI's agent repeats its calls' totals."""
+    trace = Trace.objects.get()
+    calls = ModelCall.objects.all()
+    assert trace.has_root
+    assert trace.spans == sum(kind.objects.count() for kind in KINDS)
+    assert (trace.model_calls, trace.tool_executions) == (calls.count(), ToolExecution.objects.count())
+    assert trace.input_tokens == sum(call.input_tokens or 0 for call in calls)
+    assert trace.output_tokens == sum(call.output_tokens or 0 for call in calls)
+    assert trace.cost == sum(call.cost or 0 for call in calls)
+    assert trace.errors == sum(kind.objects.filter(status="failed").count() for kind in KINDS)
+
+
+def sent_identity(span: dict[str, Any]) -> tuple[str, str, str, str, datetime, datetime]:
+    """Return what of a span no mapping may change: trace, id, parent, name, start and end."""
+    start, end = moment(span["startTimeUnixNano"]), moment(span["endTimeUnixNano"])
+    return span["traceId"], span["spanId"], span.get("parentSpanId", ""), span["name"], start, end
+
+
+def stored_identities() -> list[tuple[str, str, str, str, datetime, datetime]]:
+    rows = [row for kind in KINDS for row in kind.objects.all()]
+    return sorted(
+        (row.trace_id, row.span_id, row.parent_span_id or "", row.name, row.started_at, row.completed_at)
+        for row in rows
+    )
+
+
+def moment(nanoseconds: str) -> datetime:
+    """Return the time at the database's microseconds, cut as integer division cuts."""
+    seconds, rest = divmod(int(nanoseconds) // 1000, 1_000_000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
+
+
+def tree() -> str:
+    """Return all stored rows as a tree by their links, in order of time, two spaces a level."""
+    rows = [row for kind in KINDS for row in kind.objects.all()]
+    rows.sort(key=lambda row: row.started_at)
+
+    def lines(parent: UUID | None, indent: str) -> Iterator[str]:
+        for row in rows:
+            link = row.parent_execution_id if isinstance(row, AgentExecution) else row.execution_id
+            if link == parent:
+                yield f"{indent}{told(row)}"
+                if isinstance(row, AgentExecution):
+                    yield from lines(row.pk, indent + "  ")
+
+    return "\n".join(lines(None, ""))
+
+
+def told(row: AgentExecution | ModelCall | ToolExecution) -> str:
+    """Return a row as the stories tell it: its kind, its name, and its status when that isn't good."""
+    if isinstance(row, AgentExecution):
+        kind, name = row.agent_type, f"{row.name} ({row.agent_name})" if row.agent_type == "agent" else row.name
+    else:
+        kind, name = ("call" if isinstance(row, ModelCall) else "tool"), row.name
+    return f"{kind}: {name}" + ("" if row.status == "completed" else f" {row.status}")
+
+
+def recorded(framework: str, case: str) -> list[dict[str, Any]]:
+    return spans_of(json.loads((RECORDED / f"{framework}{case}.json").read_text()))
+
+
+def shape(spans: list[dict[str, Any]]) -> list[tuple[str, list[str], list[str]]]:
+    """Return the spans' names, attributes' names and events' names: what a new version of a framework may change."""
+    return sorted(
+        (
+            span["name"],
+            sorted(attribute["key"] for attribute in span.get("attributes", [])),
+            sorted(event["name"] for event in span.get("events", [])),
+        )
+        for span in spans
+    )
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_set_up_takes_under_ten_lines(framework: str) -> None:
+    lines = program(framework).splitlines()
+    end = next(number for number, line in enumerate(lines) if "instrument" in line and "import" not in line)
+    of_the_agent = ("import json", "from agents ", "from langchain.", "from openai ")
+    assert len([line for line in lines[: end + 1] if line and not line.startswith(of_the_agent)]) < 10
+
+
+def test_page_names_the_options_that_examples_run_with() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    for options in OPTIONS.values():
+        assert all(f"`{name}={value}`" in page for name, value in options.items())
