@@ -22,7 +22,7 @@ class SharedTriggerSql(compiler.UpsertTriggerSql):
             DROP TRIGGER IF EXISTS {pgid} ON {table};
             CREATE {constraint} TRIGGER {pgid}
                 {when} {operation} ON {table}
-                {timing}
+                {timing} {referencing}
                 FOR EACH {level} {condition}
                 EXECUTE FUNCTION {execute};
             COMMENT ON TRIGGER {pgid} ON {table} IS '{hash}';
@@ -59,6 +59,7 @@ class SharedTrigger(pgtrigger.Trigger):
             when=self.when,
             operation=self.operation,
             timing=f"DEFERRABLE INITIALLY {self.timing}" if self.timing else "",
+            referencing=str(self.referencing or ""),
             level=self.level,
             condition=self.render_condition(model),
             execute=self.render_execute(model),

@@ -1,6 +1,7 @@
 """The records of agents."""
 
 from agents.models.artifacts import Artifact, ArtifactType, StoredContent
+from agents.models.executions import AgentExecution, AgentType, ModelCall, Permission, Pricing, ToolExecution
 from agents.models.feedback import Feedback, InsightStatus, LearningInsight
 from agents.models.messages import AgentMessage, MessageType
 from agents.models.metrics import MetricSnapshot, MetricType
@@ -13,14 +14,18 @@ from agents.models.projects import (
     RiskLevel,
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
+from agents.models.spans import SpanStatus
 from agents.models.templates import Complexity, Template
+from agents.models.traces import SpanKind, SpanStatistic, Trace
 from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
 __all__ = [
     "Agent",
+    "AgentExecution",
     "AgentKind",
     "AgentMessage",
     "AgentStatus",
+    "AgentType",
     "Artifact",
     "ArtifactType",
     "Complexity",
@@ -30,14 +35,20 @@ __all__ = [
     "MessageType",
     "MetricSnapshot",
     "MetricType",
+    "ModelCall",
     "Modification",
     "ModificationStatus",
+    "Permission",
+    "Pricing",
     "Priority",
     "Project",
     "ProjectContext",
     "ProjectStatus",
     "RiskLevel",
     "RunStatus",
+    "SpanKind",
+    "SpanStatistic",
+    "SpanStatus",
     "Squad",
     "SquadMember",
     "SquadRole",
@@ -47,4 +58,6 @@ __all__ = [
     "TaskRun",
     "TaskStatus",
     "Template",
+    "ToolExecution",
+    "Trace",
 ]

@@ -29,6 +29,7 @@ class Scope(models.TextChoices):
     CATALOG_WRITE = "catalog:write", "Change products, orders, subscriptions and usage"
     AGENTS_READ = "agents:read", "Read agents, work, projects and evidence"
     AGENTS_WRITE = "agents:write", "Change agents, work, projects and evidence"
+    TELEMETRY_WRITE = "telemetry:write", "Report traces"
 
 
 class APIKeyQuerySet(RecordQuerySet):

@@ -1,0 +1,126 @@
+"""What follows from spans: each trace's summary, and the statistics. The database keeps both, with the spans."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from agents.models.fields import HexField
+from agents.models.roster import Squad
+from agents.models.spans import SpanStatus
+from agents.models.work import Seconds, TaskRun
+from core.ids import DatabaseUUID7, uuid7
+from core.models import RecordQuerySet
+
+
+class Totals(models.Model):
+    """Sums in which each model call counts once."""
+
+    input_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    cost = models.DecimalField(max_digits=30, decimal_places=10, default=0, help_text="US dollars.")
+    unpriced = models.BigIntegerField(default=0, help_text="Model calls with usage but of unknown cost.")
+
+    class Meta:
+        abstract = True
+
+
+class DerivedQuerySet(RecordQuerySet):
+    """Reads of what follows from spans."""
+
+
+class Trace(Totals):
+    """A trace as a whole. Its name, agent and status are its root's, or, until that has come, its earliest span's."""
+
+    organization_path = "organization"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, db_default=DatabaseUUID7(), editable=False)
+    organization = models.ForeignKey("core.Organization", on_delete=models.PROTECT, related_name="+", db_index=False)
+    trace_id = HexField(size=16)
+    root_name = models.CharField(max_length=300)
+    root_agent_name = models.CharField(max_length=200, blank=True)
+    root_status = models.CharField(max_length=20, choices=SpanStatus)
+    root_started_at = models.DateTimeField()
+    has_root = models.BooleanField()
+    session_id = models.CharField(max_length=200, blank=True)
+    task_run = models.ForeignKey(
+        TaskRun, on_delete=models.SET_NULL, null=True, blank=True, related_name="traces", db_index=False
+    )
+    squad = models.ForeignKey(
+        Squad, on_delete=models.SET_NULL, null=True, blank=True, related_name="traces", db_index=False
+    )
+    started_at = models.DateTimeField()
+    completed_at = models.DateTimeField()
+    duration = models.GeneratedField(
+        expression=Seconds(F("completed_at") - F("started_at")),
+        output_field=models.FloatField(null=True),
+        db_persist=True,
+        help_text="Seconds from start to end.",
+    )
+    spans = models.BigIntegerField(default=0)
+    model_calls = models.BigIntegerField(default=0)
+    tool_executions = models.BigIntegerField(default=0)
+    errors = models.BigIntegerField(default=0, help_text="Spans that failed or timed out.")
+
+    objects = DerivedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-started_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["organization", "trace_id"], name="agents_trace_unique")]
+        indexes = [
+            models.Index(fields=["organization", "started_at", "id"], name="agents_trace_newest"),
+            models.Index(fields=["task_run"], condition=Q(task_run__isnull=False), name="agents_trace_run"),
+            models.Index(fields=["squad", "started_at"], condition=Q(squad__isnull=False), name="agents_trace_squad"),
+            models.Index(
+                fields=["organization", "session_id", "started_at"],
+                condition=~Q(session_id=""),
+                name="agents_trace_session",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.root_name} ({self.trace_id})"
+
+
+class SpanKind(models.TextChoices):
+    """Of what a statistic is."""
+
+    EXECUTION = "execution", "Executions"
+    MODEL_CALL = "model_call", "Model calls"
+    TOOL_EXECUTION = "tool_execution", "Tool executions"
+
+
+class SpanStatistic(Totals):
+    """How many spans began in an hour or a day, what became of them and what they consumed.
+
+    ``dimension`` says by what they are told apart (all, agent, model, provider, tool, status), and ``value`` by which
+    of these. ``durations`` counts them by duration, in buckets that each end 4 % above the one before (as DDSketch has
+    it, Masson et al. 2019), so that percentiles of many rows are within 2 %.
+    """
+
+    organization_path = "organization"
+
+    organization = models.ForeignKey("core.Organization", on_delete=models.CASCADE, related_name="+", db_index=False)
+    kind = models.CharField(max_length=20, choices=SpanKind)
+    dimension = models.CharField(max_length=20)
+    value = models.CharField(max_length=300)
+    width = models.CharField(max_length=4, choices=[("hour", "Hour"), ("day", "Day")])
+    start = models.DateTimeField()
+    count = models.BigIntegerField(default=0)
+    failures = models.BigIntegerField(default=0)
+    open = models.BigIntegerField(default=0, help_text="Those that haven't ended.")
+    durations = models.JSONField(default=dict)
+
+    objects = DerivedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-start", "-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organization", "kind", "dimension", "width", "start", "value"],
+                name="agents_spanstatistic_unique",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} by {self.dimension} {self.value}, {self.width} of {self.start:%Y-%m-%d %H:%M}"
