@@ -74,16 +74,17 @@ def install() -> None:
     subprocess.run([uv, "sync", "--quiet", "--locked", "--project", str(HERE)], env=variables, check=True)
 
 
-def run(framework: str, folder: Path, *, muster: str, key: str, model: str) -> Run:
+def run(framework: str, folder: Path, *, muster: str, key: str, model: str, **variables: str) -> Run:
     """Run a framework's example.
 
     ``muster`` is the address of the server to report to, ``key`` the API key for it, ``model`` the base address of
-    the model server. ``folder`` gets the program and the recordings. The process sees nothing else of this one's
-    environment, and works in ``folder``, so that ``agents`` is the framework's package and not ours.
+    the model server, ``variables`` more for its environment. ``folder`` gets the program and the recordings. The
+    process sees nothing else of this one's environment, and works in ``folder``, so that ``agents`` is the framework's
+    package and not ours.
     """
     script, spans, outsiders = folder / "example.py", folder / "spans.jsonl", folder / "outsiders"
     script.write_text(program(framework))
-    variables = {
+    environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(HERE / "recorder"),
@@ -94,9 +95,10 @@ def run(framework: str, folder: Path, *, muster: str, key: str, model: str) -> R
         "OPENAI_BASE_URL": model,
         "OPENAI_API_KEY": "not-a-key",
         **OPTIONS.get(framework, {}),
+        **variables,
     }
     command = [str(PYTHON), str(script)]
-    ended = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=SECONDS)
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS)
     return Run(
         code=ended.returncode,
         output=ended.stdout,
