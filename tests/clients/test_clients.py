@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +15,7 @@ import pytest
 from agents.models import AgentExecution, ModelCall, TaskRun, ToolExecution, Trace
 from core.models import Scope
 from tests.clients import fake_model
-from tests.clients.examples import CASES, FRAMEWORKS, OPTIONS, Run, install, program, run, spans_of
+from tests.clients.examples import CASES, FRAMEWORKS, OPTIONS, PAGE, Run, install, program, run, spans_of
 from tests.clients.record import RECORDED
 from tests.clients.stories import STORIES
 from tests.factories.agents.work import TaskRunFactory
@@ -21,11 +23,40 @@ from tests.factories.core import APIKeyFactory
 from tests.kit.cast import Actor
 from tests.kit.server import serving
 
-pytestmark = pytest.mark.django_db(transaction=True)
+Identity = tuple[str, str, str, str, datetime, datetime]
+Row = AgentExecution | ModelCall | ToolExecution
 
+QUESTION = "Where is my order 1042?"
 KINDS = (AgentExecution, ModelCall, ToolExecution)
+
+REPORTS_THE_QUESTION = {"langchain", "pydantic-ai"}
+"""Whose instrumentation says what the whole run was asked, and not only its model calls."""
+
 COUNTS_CACHED_TOKENS = set(FRAMEWORKS) - {"openai-v2"}
 """Whose instrumentation reports cached and reasoning tokens."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What Muster has of a trace, each kind in order of time."""
+
+    trace_id: str
+
+    @cached_property
+    def executions(self) -> list[AgentExecution]:
+        return list(AgentExecution.objects.of_trace(self.trace_id).order_by("started_at"))
+
+    @cached_property
+    def calls(self) -> list[ModelCall]:
+        return list(ModelCall.objects.of_trace(self.trace_id).order_by("started_at"))
+
+    @cached_property
+    def tools(self) -> list[ToolExecution]:
+        return list(ToolExecution.objects.of_trace(self.trace_id).order_by("started_at"))
+
+    @property
+    def rows(self) -> list[Row]:
+        return sorted([*self.executions, *self.calls, *self.tools], key=lambda row: row.started_at)
 
 
 @pytest.fixture(scope="session")
@@ -34,52 +65,56 @@ def _installed() -> None:
 
 
 @pytest.fixture
-def model() -> Iterator[str]:
-    with fake_model.fake_model() as address:
-        yield address
-
-
-@pytest.fixture
 def task_run(teammate: Actor) -> TaskRun:
     return TaskRunFactory(organization=teammate.organization)
 
 
 @pytest.fixture
-def ran(
-    framework: str, case: str, teammate: Actor, task_run: TaskRun, model: str, tmp_path: Path, _installed: None
-) -> Run:
-    """The framework's example, after it ran for a task run and reported to a server, which has ended since."""
+def runs(framework: str, teammate: Actor, task_run: TaskRun, tmp_path: Path, _installed: None) -> dict[str, Run]:
+    """The framework's example in all its cases, reported to a server, which has ended since."""
     key = APIKeyFactory(organization=teammate.organization, user=teammate.user, scopes=[Scope.TELEMETRY_WRITE])
-    with serving(tmp_path / "server") as server:
-        folder = tmp_path / "example"
-        folder.mkdir()
-        return run(
-            framework,
-            folder,
-            muster=server.url(""),
-            key=key.text,
-            model=model + CASES[case],
-            OTEL_RESOURCE_ATTRIBUTES=f"muster.task_run.id={task_run.pk}",
-        )
+    ran = {}
+    with fake_model.fake_model() as model, serving(tmp_path / "server") as server:
+        for case, path in CASES.items():
+            folder = tmp_path / f"example{case}"
+            folder.mkdir()
+            ran[case] = run(
+                framework,
+                folder,
+                muster=server.url(""),
+                key=key.text,
+                model=model + path,
+                OTEL_RESOURCE_ATTRIBUTES=f"muster.task_run.id={task_run.pk}",
+            )
+    return ran
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.strip("-") or "answered")
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_what_an_example_sends_arrives_whole(
-    framework: str, case: str, ran: Run, teammate: Actor, task_run: TaskRun
+    framework: str, runs: dict[str, Run], teammate: Actor, task_run: TaskRun
 ) -> None:
-    assert ran.outsiders == []
-    assert "Failed to export" not in ran.errors, ran.errors
-    assert_ended_as(framework, case, ran)
-    assert shape(ran.spans) == shape(recorded(framework, case)), "It reports otherwise than recorded: see record.py."
+    for case, ran in runs.items():
+        assert ran.outsiders == []
+        assert "Failed to export" not in ran.errors, ran.errors
+        assert_ended_as(framework, case, ran)
+        assert shape(ran.spans) == shape(recorded(framework, case)), (
+            "It reports otherwise than recorded: see record.py."
+        )
 
-    assert stored_identities() == sorted(sent_identity(span) for span in ran.spans)
-    assert tree() == STORIES[framework + case].strip("\n")
+        [trace_id] = {span["traceId"] for span in ran.spans}
+        stored = Stored(trace_id)
+        assert sorted(map(stored_identity, stored.rows)) == sorted(map(sent_identity, ran.spans))
+        assert tree(stored) == STORIES[framework + case].strip("\n")
+        assert {execution.task_run_id for execution in stored.executions} == {task_run.pk}
+        if framework in REPORTS_THE_QUESTION:
+            assert QUESTION in json.dumps(stored.executions[0].input)
+        assert_calls_are_right(framework, case, stored)
+        assert_tools_are_right(framework, case, stored)
+        assert_trace_adds_up(stored)
+
+    assert sum(kind.objects.count() for kind in KINDS) == sum(len(ran.spans) for ran in runs.values())
     assert {row.organization_id for kind in KINDS for row in kind.objects.all()} == {teammate.organization.pk}
-    assert_calls_are_right(framework)
-    assert_tools_are_right(framework, case)
-    assert_trace_adds_up()
-    assert {execution.task_run_id for execution in AgentExecution.objects.all()} == {task_run.pk}
 
 
 def assert_ended_as(framework: str, case: str, ran: Run) -> None:
@@ -93,23 +128,23 @@ def assert_ended_as(framework: str, case: str, ran: Run) -> None:
         assert ("KeyError: '9999'" if case == "-failed-tool" else fake_model.RATE_LIMIT_MESSAGE) in ran.errors
 
 
-def assert_calls_are_right(framework: str) -> None:
-    usages = [fake_model.ASKING_USAGE, fake_model.ANSWERING_USAGE]
-    answered = ModelCall.objects.filter(status="completed").order_by("started_at")
-    for call, usage in zip(answered, usages, strict=False):
-        assert call.provider == "openai"
-        assert call.model == fake_model.SERVED_MODEL
+def assert_calls_are_right(framework: str, case: str, stored: Stored) -> None:
+    if case == "-failed-call":
+        [call] = stored.calls
+        assert fake_model.RATE_LIMIT_MESSAGE in call.error_message
+        assert (call.input_tokens, call.output_tokens, call.cost) == (None, None, None)
+        return
+    usages = (fake_model.ASKING_USAGE, fake_model.ANSWERING_USAGE)
+    sayings = (fake_model.TOOL, fake_model.APOLOGY if case else fake_model.ANSWER)
+    for call, usage, said in zip(stored.calls, usages, sayings, strict=False):  # a failed tool may end the run
+        assert (call.provider, call.model) == ("openai", fake_model.SERVED_MODEL)
         assert (call.input_tokens, call.output_tokens) == (usage.input, usage.output)
         details = (usage.cached, usage.reasoning) if framework in COUNTS_CACHED_TOKENS else (None, None)
         assert (call.cached_tokens, call.reasoning_tokens) == details
         assert call.cost == cost(usage, cached=framework in COUNTS_CACHED_TOKENS)
-        assert call.reported_cost in ({call.cost} if framework == "pydantic-ai" else {None})
-        assert "Where is my order 1042?" in json.dumps(call.input_messages)
-        said = fake_model.TOOL if usage is fake_model.ASKING_USAGE else "order"
+        assert call.reported_cost == (call.cost if framework == "pydantic-ai" else None)
+        assert QUESTION in json.dumps(call.input_messages)
         assert said in json.dumps(call.output_messages)
-    for call in ModelCall.objects.filter(status="failed"):
-        assert fake_model.RATE_LIMIT_MESSAGE in call.error_message
-        assert (call.input_tokens, call.output_tokens, call.cost) == (None, None, None)
 
 
 def cost(usage: fake_model.Usage, *, cached: bool) -> Decimal:
@@ -119,11 +154,12 @@ def cost(usage: fake_model.Usage, *, cached: bool) -> Decimal:
     return paid / 1_000_000
 
 
-def assert_tools_are_right(framework: str, case: str) -> None:
-    for tool in ToolExecution.objects.all():
-        asked = fake_model.KNOWN_ORDER if not case else fake_model.UNKNOWN_ORDER
+def assert_tools_are_right(framework: str, case: str, stored: Stored) -> None:
+    asked = fake_model.UNKNOWN_ORDER if case else fake_model.KNOWN_ORDER
+    for tool in stored.tools:
         assert tool.tool_name == fake_model.TOOL
         assert tool.input == (asked["order_id"] if framework == "langchain" else asked)
+        assert tool.call_id == (fake_model.CALL_ID if framework in {"pydantic-ai", "openai-v2"} else "")
         if not case:
             assert "shipped on Monday, arrives tomorrow" in json.dumps(tool.output)
         elif framework == "openai-agents":
@@ -131,50 +167,42 @@ def assert_tools_are_right(framework: str, case: str) -> None:
         else:
             assert tool.error_type == "KeyError"
             assert "9999" in tool.error_message
-        if framework in {"pydantic-ai", "openai-v2"}:
-            assert tool.call_id == fake_model.CALL_ID
 
 
-def assert_trace_adds_up() -> None:
+def assert_trace_adds_up(stored: Stored) -> None:
     """The trace's sums count each model call once, though Pydantic AI's agent repeats its calls' totals."""
-    trace = Trace.objects.get()
-    calls = ModelCall.objects.all()
+    trace = Trace.objects.get(trace_id=stored.trace_id)
     assert trace.has_root
-    assert trace.spans == sum(kind.objects.count() for kind in KINDS)
-    assert (trace.model_calls, trace.tool_executions) == (calls.count(), ToolExecution.objects.count())
-    assert trace.input_tokens == sum(call.input_tokens or 0 for call in calls)
-    assert trace.output_tokens == sum(call.output_tokens or 0 for call in calls)
-    assert trace.cost == sum(call.cost or 0 for call in calls)
-    assert trace.errors == sum(kind.objects.filter(status="failed").count() for kind in KINDS)
+    assert trace.root_name == stored.executions[0].name
+    assert trace.spans == len(stored.rows)
+    assert (trace.model_calls, trace.tool_executions) == (len(stored.calls), len(stored.tools))
+    assert trace.input_tokens == sum(call.input_tokens or 0 for call in stored.calls)
+    assert trace.output_tokens == sum(call.output_tokens or 0 for call in stored.calls)
+    assert trace.cost == sum(call.cost or 0 for call in stored.calls)
+    assert trace.errors == len([row for row in stored.rows if row.status == "failed"])
 
 
-def sent_identity(span: dict[str, Any]) -> tuple[str, str, str, str, datetime, datetime]:
+def sent_identity(span: dict[str, Any]) -> Identity:
     """Return what of a span no mapping may change: trace, id, parent, name, start and end."""
     start, end = moment(span["startTimeUnixNano"]), moment(span["endTimeUnixNano"])
     return span["traceId"], span["spanId"], span.get("parentSpanId", ""), span["name"], start, end
 
 
-def stored_identities() -> list[tuple[str, str, str, str, datetime, datetime]]:
-    rows = [row for kind in KINDS for row in kind.objects.all()]
-    return sorted(
-        (row.trace_id, row.span_id, row.parent_span_id or "", row.name, row.started_at, row.completed_at)
-        for row in rows
-    )
+def stored_identity(row: Row) -> Identity:
+    return row.trace_id, row.span_id, row.parent_span_id or "", row.name, row.started_at, row.completed_at
 
 
 def moment(nanoseconds: str) -> datetime:
-    """Return the time at the database's microseconds, cut as integer division cuts."""
+    """Return the time in the database's microseconds, the rest cut off."""
     seconds, rest = divmod(int(nanoseconds) // 1000, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
 
 
-def tree() -> str:
-    """Return all stored rows as a tree by their links, in order of time, two spaces a level."""
-    rows = [row for kind in KINDS for row in kind.objects.all()]
-    rows.sort(key=lambda row: row.started_at)
+def tree(stored: Stored) -> str:
+    """Return the stored rows as a tree by their links, in order of time, two spaces a level."""
 
     def lines(parent: UUID | None, indent: str) -> Iterator[str]:
-        for row in rows:
+        for row in stored.rows:
             link = row.parent_execution_id if isinstance(row, AgentExecution) else row.execution_id
             if link == parent:
                 yield f"{indent}{told(row)}"
@@ -184,7 +212,7 @@ def tree() -> str:
     return "\n".join(lines(None, ""))
 
 
-def told(row: AgentExecution | ModelCall | ToolExecution) -> str:
+def told(row: Row) -> str:
     """Return a row as the stories tell it: its kind, its name, and its status when that isn't good."""
     if isinstance(row, AgentExecution):
         kind, name = row.agent_type, f"{row.name} ({row.agent_name})" if row.agent_type == "agent" else row.name
@@ -218,6 +246,6 @@ def test_set_up_takes_under_ten_lines(framework: str) -> None:
 
 
 def test_page_names_the_options_that_examples_run_with() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+    page = PAGE.read_text()
     for options in OPTIONS.values():
         assert all(f"`{name}={value}`" in page for name, value in options.items())
