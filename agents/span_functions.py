@@ -15,25 +15,26 @@ LINK = {EXECUTIONS: "parent_execution_id", MODEL_CALLS: "execution_id", TOOL_EXE
 
 # A kind's rows as the summaries see them: what counts, and by what they are told apart. An execution's own totals
 # count only where nothing inside it reports any; a call's cost is the computed one, or else the reported one.
-_COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, status, session_id, started_at,
+_COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, {agent} AS agent, status, session_id, started_at,
     coalesce(completed_at, started_at) AS ended_at, status IN ('failed', 'timeout') AS failed,
     completed_at IS NULL AS open, duration"""
+_AGENT_PROPER = "CASE WHEN agent_type = 'agent' THEN agent_name ELSE '' END"
 _NO_USAGE = """0::bigint AS input_tokens, 0::bigint AS output_tokens, 0::bigint AS cached_tokens,
     0::bigint AS reasoning_tokens, 0::numeric AS cost, 0::bigint AS unpriced"""
 _USAGE = """coalesce(input_tokens, 0) AS input_tokens, coalesce(output_tokens, 0) AS output_tokens,
     coalesce(cached_tokens, 0) AS cached_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens"""
 AS_SEEN = {
-    EXECUTIONS: f"""SELECT 'execution' AS kind, {_COMMON}, task_run_id, squad_id, model_name AS model,
+    EXECUTIONS: f"""SELECT 'execution' AS kind, {_COMMON.format(agent=_AGENT_PROPER)}, task_run_id, squad_id, model_name AS model,
         model_provider AS provider, ''::text AS tool,
         CASE WHEN usage_below THEN 0 ELSE coalesce(input_tokens, 0) END AS input_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(output_tokens, 0) END AS output_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(cached_tokens, 0) END AS cached_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(reasoning_tokens, 0) END AS reasoning_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(cost, 0) END AS cost, 0::bigint AS unpriced FROM {{rows}}""",
-    MODEL_CALLS: f"""SELECT 'model_call' AS kind, {_COMMON}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id, model,
+    MODEL_CALLS: f"""SELECT 'model_call' AS kind, {_COMMON.format(agent="agent_name")}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id, model,
         provider, ''::text AS tool, {_USAGE}, coalesce(cost, reported_cost, 0) AS cost,
         (pricing = 'unknown_model' AND reported_cost IS NULL)::int::bigint AS unpriced FROM {{rows}}""",
-    TOOL_EXECUTIONS: f"""SELECT 'tool_execution' AS kind, {_COMMON}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id,
+    TOOL_EXECUTIONS: f"""SELECT 'tool_execution' AS kind, {_COMMON.format(agent="agent_name")}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id,
         ''::text AS model, ''::text AS provider, tool_name AS tool, {_NO_USAGE} FROM {{rows}}""",
 }
 HAS_USAGE = "coalesce({row}.input_tokens, {row}.output_tokens) IS NOT NULL OR {row}.cost IS NOT NULL"
@@ -52,12 +53,11 @@ COMMENT ON FUNCTION agents_duration_bucket(double precision) IS
 ADD_HISTOGRAMS = """
 CREATE FUNCTION agents_add_histograms(one jsonb, other jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $body$
-    SELECT CASE WHEN other = '{}' THEN one WHEN one = '{}' THEN other ELSE (
-        SELECT coalesce(jsonb_object_agg(key, total), '{}') FROM (
-            SELECT key, sum(value::bigint) AS total
-              FROM (SELECT * FROM jsonb_each_text(one) UNION ALL SELECT * FROM jsonb_each_text(other)) AS parts
-             GROUP BY key HAVING sum(value::bigint) <> 0
-        ) AS sums) END
+    SELECT CASE
+        WHEN one = '{}' OR other = '{}' THEN one || other
+        ELSE one || (SELECT jsonb_object_agg(key, value::bigint + coalesce((one ->> key)::bigint, 0))
+                       FROM jsonb_each_text(other))
+    END
 $body$;
 COMMENT ON FUNCTION agents_add_histograms(jsonb, jsonb) IS 'The sum of two histograms, each a count by bucket.';
 """
@@ -87,6 +87,10 @@ $body$;
 COMMENT ON FUNCTION agents_mark_usage(uuid[]) IS
     'Notes that something inside these executions, and so inside those around them, reports what it consumed.';
 """
+
+
+# Who has no name of its own works for the agent around it.
+_NAMED = "agent_name = CASE WHEN one.agent_name = '' THEN owner.agent_name ELSE one.agent_name END"
 
 
 def _waiting(table: str) -> str:
@@ -124,17 +128,13 @@ def _link(table: str) -> str:
     owner = "stored.id" if table == EXECUTIONS else f"stored.{LINK[table]}"
     adopt = ",\n    ".join(
         f"""{each}_linked AS (
-        UPDATE {each} AS one SET {LINK[each]} = adopted.owner{
-            ""
-            if each == EXECUTIONS
-            else ", agent_name = CASE WHEN one.agent_name = '' THEN owner.agent_name ELSE one.agent_name END"
-        }
+        UPDATE {each} AS one SET {LINK[each]} = adopted.owner, {_NAMED}
           FROM adopted JOIN {EXECUTIONS} AS owner ON owner.id = adopted.owner
          WHERE adopted.kind = '{each}' AND one.id = adopted.id AND one.id <> adopted.owner RETURNING 1)"""
         for each in LINK
     )
     return f"""
-        UPDATE {table} AS one SET {LINK[table]} = owner.id{name}
+        UPDATE {table} AS one SET {LINK[table]} = owner.id, {_NAMED}
           FROM (SELECT n.id, {_owner("n")} AS owner FROM new_rows AS n WHERE n.{_waiting(table).replace(" AND ", " AND n.")}) AS found
           JOIN {EXECUTIONS} AS owner ON owner.id = found.owner
          WHERE one.id = found.id AND one.id <> owner.id;
@@ -222,36 +222,46 @@ $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';
 """
 
-_DIMENSIONS = """(VALUES ('all', ''), ('agent', agent_name), ('model', model), ('provider', provider), ('tool', tool),
-                     ('status', status)) AS by_each (dimension, value)"""
-_WIDTHS = "(VALUES ('hour'), ('day')) AS widths (width)"
+# By what each kind's rows are told apart. Every row has a status, so the sum over statuses is that of all. Of executions,
+# only agents proper are told apart by agent: what else there is are steps of theirs.
+_DIMENSIONS = {
+    EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
+    MODEL_CALLS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
+    TOOL_EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('tool', tool))",
+}
 _STATISTIC_SUMS = ("count", "failures", "open", *_TOTALS)
 _STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
 
 
-def statistics_of(rows: str) -> str:
-    """Return the query of the statistics of ``rows``, a query of rows as the summaries see them, with a ``sign``."""
+def statistics_of(table: str, rows: str) -> str:
+    """Return the query of the statistics of ``rows``, a query of a kind's rows as the summaries see them."""
+    sums = ", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)
+    durations = """coalesce(jsonb_object_agg(bucket, count) FILTER (WHERE bucket IS NOT NULL AND count <> 0), '{}')
+                   AS durations"""
     return f"""
-        SELECT {_STATISTIC_KEY}, {", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)},
-               coalesce(jsonb_object_agg(bucket, count) FILTER (WHERE bucket IS NOT NULL AND count <> 0), '{{}}')
-                   AS durations
-          FROM (SELECT organization_id, kind, dimension, width,
-                       date_trunc(width, started_at, 'UTC') AS start, value,
-                       agents_duration_bucket(duration) AS bucket,
-                       sum(sign)::bigint AS count, sum(sign * failed::int)::bigint AS failures,
-                       sum(sign * open::int)::bigint AS open,
-                       {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
-                  FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS} CROSS JOIN {_WIDTHS}
-                 WHERE started_at IS NOT NULL AND (value <> '' OR dimension = 'all')
-                 GROUP BY organization_id, kind, dimension, width, start, value, bucket) AS by_bucket
-         GROUP BY {_STATISTIC_KEY}"""
+        WITH by_bucket AS MATERIALIZED (
+            SELECT organization_id, kind, dimension, value, date_trunc('hour', started_at, 'UTC') AS start,
+                   agents_duration_bucket(duration) AS bucket, sum(sign)::bigint AS count,
+                   sum(sign * failed::int)::bigint AS failures, sum(sign * open::int)::bigint AS open,
+                   {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
+              FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value)
+             WHERE started_at IS NOT NULL AND value <> ''
+             GROUP BY 1, 2, 3, 4, 5, 6
+        )
+        SELECT organization_id, kind, dimension, 'hour' AS width, start, value, {sums}, {durations}
+          FROM by_bucket GROUP BY 1, 2, 3, 4, 5, 6
+        UNION ALL
+        SELECT organization_id, kind, dimension, 'day', start, value, {sums}, {durations}
+          FROM (SELECT organization_id, kind, dimension, value, date_trunc('day', start, 'UTC') AS start, bucket, {sums}
+                  FROM by_bucket GROUP BY 1, 2, 3, 4, 5, 6) AS by_day
+         GROUP BY 1, 2, 3, 4, 5, 6"""
 
 
-def _statistics_upsert(rows: str) -> str:
+def _statistics_upsert(table: str, rows: str) -> str:
     changed = " OR ".join(f"{each} <> 0" for each in _STATISTIC_SUMS)
     return f"""
         INSERT INTO agents_spanstatistic AS s ({_STATISTIC_KEY}, {", ".join(_STATISTIC_SUMS)}, durations)
-        SELECT * FROM ({statistics_of(rows)}) AS summed WHERE {changed} OR durations <> '{{}}'
+        SELECT * FROM ({statistics_of(table, rows)}) AS summed WHERE {changed} OR durations <> '{{}}'
         ON CONFLICT ({_STATISTIC_KEY}) DO UPDATE SET
             {", ".join(f"{each} = s.{each} + excluded.{each}" for each in _STATISTIC_SUMS)},
             durations = agents_add_histograms(s.durations, excluded.durations);"""
@@ -267,8 +277,26 @@ def _mark(table: str, rows: str, condition: str = "true") -> str:
     link = LINK[table]
     has_usage = HAS_USAGE_OF[table].format(row="n")
     return f"""
-        inside := ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage} AND {condition});
+        inside := ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage}
+                         AND {condition});
         IF inside <> '{{}}' THEN PERFORM agents_mark_usage(inside); END IF;"""
+
+
+_CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
+
+
+def _spread_names() -> str:
+    """Return the statements that give an execution's name, when it gets one, to what is inside."""
+    named = "o.agent_name = '' AND n.agent_name <> ''"
+    spread = "".join(
+        f"""
+            UPDATE {each} AS one SET agent_name = n.agent_name FROM {_CHANGES}
+             WHERE one.{LINK[each]} = n.id AND one.agent_name = '' AND {named};"""
+        for each in LINK
+    )
+    return f"""
+        IF EXISTS (SELECT FROM {_CHANGES} WHERE {named}) THEN{spread}
+        END IF;"""
 
 
 def keep(name: str, table: str) -> str:
@@ -279,6 +307,9 @@ def keep(name: str, table: str) -> str:
             PERFORM agents_recount_traces(turn.organization_id, turn.traces);
         END LOOP;"""
     seen = {rows: AS_SEEN[table].format(rows=rows) for rows in ("new_rows", "old_rows")}
+    newly = (
+        f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT {HAS_USAGE_OF.get(table, 'true').format(row='o')})"
+    )
     changed = f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each"
     return f"""
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
@@ -290,17 +321,18 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
         {_trace_upsert(table)}
-        {_statistics_upsert(_signed(table, "new_rows", 1))}
+        {_statistics_upsert(table, _signed(table, "new_rows", 1))}
         {_mark(table, "new_rows AS n")}
         {_link(table)}
     ELSIF TG_OP = 'UPDATE' THEN
         PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
-        {_statistics_upsert(_signed(table, "new_rows", 1) + " UNION ALL " + _signed(table, "old_rows", -1))}
-        {_mark(table, "new_rows AS n JOIN old_rows AS o ON o.id = n.id", f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT ({HAS_USAGE_OF.get(table, 'true').format(row='o')}))")}
+        {_statistics_upsert(table, _signed(table, "new_rows", 1) + " UNION ALL " + _signed(table, "old_rows", -1))}
+        {_mark(table, _CHANGES, newly)}
+        {_spread_names() if table == EXECUTIONS else ""}
         {recount.format(rows=changed)}
     ELSE
         PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
-        {_statistics_upsert(_signed(table, "old_rows", -1))}
+        {_statistics_upsert(table, _signed(table, "old_rows", -1))}
         {recount.format(rows="SELECT * FROM old_rows")}
     END IF;
     RETURN NULL;

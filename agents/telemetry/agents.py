@@ -1,0 +1,72 @@
+"""Agents by the names that spans give them: one that is named for the first time joins the roster."""
+
+import time
+from collections.abc import Iterable, Sequence
+from threading import Lock
+from uuid import UUID
+
+from django.db import transaction
+
+from agents.models import Agent, Squad, TaskRun
+from agents.telemetry.spans import Span
+
+REMEMBERED = 60.0  # seconds for which what the database said is believed
+LIMIT = 50_000  # names remembered a process
+
+_known: dict[tuple[UUID, str], tuple[float, UUID]] = {}
+_one_at_a_time = Lock()
+
+
+def resolve(organization_id: UUID, spans: Sequence[Span]) -> dict[str, UUID]:
+    """Return the agents that the spans name, made if need be; take from the spans what the organization hasn't got.
+
+    Only agents proper join the roster: a chain's or a step's name is no agent's.
+    """
+    _drop_strangers(organization_id, spans)
+    names = {span.agent_name for span in spans if span.kind == "execution" and span.agent_type == "agent"} - {""}
+    now = time.monotonic()
+    found = {
+        name: known[1]
+        for name in names
+        if (known := _known.get((organization_id, name))) and now - known[0] < REMEMBERED
+    }
+    if missing := names - set(found):
+        fetched = _fetch(organization_id, missing)
+        with _one_at_a_time:
+            if len(_known) > LIMIT:
+                _known.clear()
+            _known.update({(organization_id, name): (now, pk) for name, pk in fetched.items()})
+        found |= fetched
+    return found
+
+
+def forget(organization_id: UUID) -> None:
+    """Forget an organization's agents: one of them has gone meanwhile."""
+    with _one_at_a_time:
+        for key in [key for key in _known if key[0] == organization_id]:
+            del _known[key]
+
+
+def _fetch(organization_id: UUID, names: Iterable[str]) -> dict[str, UUID]:
+    wanted = sorted(names)
+    alive = Agent.objects.for_organization(organization_id).alive().filter(name__in=wanted)
+    found = dict(alive.values_list("name", "pk"))
+    new = [Agent(organization_id=organization_id, name=name) for name in wanted if name not in found]
+    if new:
+        with transaction.atomic():
+            Agent.objects.bulk_create(new, ignore_conflicts=True)
+        found = dict(alive.values_list("name", "pk"))
+    return found
+
+
+def _drop_strangers(organization_id: UUID, spans: Sequence[Span]) -> None:
+    """Take references to what isn't the organization's from the spans: they would make the whole batch be refused."""
+    for name, model in (("task_run_id", TaskRun), ("squad_id", Squad), ("agent_id", Agent)):
+        given = {getattr(span, name) for span in spans} - {None}
+        if not given:
+            continue
+        rows = model._default_manager.filter(organization_id=organization_id, pk__in=given)
+        strangers = given - set(rows.values_list("pk", flat=True))
+        for span in spans:
+            if getattr(span, name) in strangers:
+                setattr(span, name, None)

@@ -1,0 +1,84 @@
+"""What went into a span and what came out of it, from whichever spelling tells it best."""
+
+from typing import Any
+
+from agents.telemetry import conventions, messages, values
+from agents.telemetry.conventions import BY_PREFIX, MODEL_CALL
+from agents.telemetry.events import Told
+from agents.telemetry.reading import LABEL_LIMIT, Candidate, Reading, rank_of
+from agents.telemetry.spans import Span
+
+EVENTS_RANK = {
+    field: [spelling for spelling, _ in conventions.TABLE[field]].index(conventions.MESSAGE_EVENTS_SPELLING)
+    for field in ("input", "output")
+}
+"""Where the table puts messages told by span events."""
+
+_media_type = values.label(LABEL_LIMIT)
+_finish_reason = values.label(100)
+
+
+def set_contents(span: Span, reading: Reading, told: Told) -> None:
+    """Set what went in and came out, from the most structured spelling that has something."""
+    told_in = _candidates("input", reading, told.sent)
+    told_out = _candidates("output", reading, told.received)
+    input_type, output_type = reading.pop("input_type"), reading.pop("output_type")
+    if told_in:
+        span.input, _ = _content(span, told_in, "user", input_type)
+    if told_out:
+        span.output, received = _content(span, told_out, "assistant", output_type)
+        if received and not span.finish_reason:
+            span.finish_reason = next((_finish(said) for said in received if "finish_reason" in said), "")
+    instructions = reading.told.pop("instructions", None)
+    if instructions is not None:
+        if span.kind == MODEL_CALL:
+            span.input = messages.with_instructions(instructions[2], span.input)
+        else:
+            reading.leave(instructions)
+
+
+def _finish(said: dict[str, Any]) -> str:
+    return _finish_reason(said["finish_reason"]) or ""
+
+
+def _candidates(field: str, reading: Reading, by_events: list[dict[str, Any]]) -> list[tuple[int, str, Any]]:
+    """Return what may be a field's content, the best first."""
+    found: list[Candidate] = []
+    if field in reading.told:
+        found.append(reading.told.pop(field))
+        if reading.spare:
+            found.extend(candidate for name, candidate in reading.spare if name == field)
+    if by_events:
+        found.append((EVENTS_RANK[field], conventions.MESSAGE_EVENTS_SPELLING, by_events))
+    for prefix in tuple(reading.below):
+        row = BY_PREFIX[prefix]
+        if row[0] == field:
+            found.append((row[1], f"{prefix}.*", reading.below.pop(prefix)))
+    if len(found) > 1:
+        found.sort(key=rank_of)
+    return found
+
+
+def _content(
+    span: Span, candidates: list[Candidate], role: str, media_type: Any
+) -> tuple[bytes | None, list[dict[str, Any]]]:
+    """Return the first content that isn't empty, as JSON; messages parsed as well."""
+    for _, spelling, value in candidates:
+        if value is None or value == "" or value == []:
+            continue
+        if spelling == "events":
+            listed = messages.event_list(value)
+            if listed is None:
+                continue
+            if listed[1] and span.output is None:
+                span.output = messages.render(listed[1], "assistant")
+            return messages.render(listed[0], role), listed[0]
+        if spelling == conventions.MESSAGE_EVENTS_SPELLING:
+            return messages.render(value, role), value
+        if spelling.endswith(".*"):
+            unflattened = messages.unflatten(value, role)
+            return messages.render(unflattened, role), unflattened
+        if span.kind == MODEL_CALL or spelling in conventions.MESSAGE_SPELLINGS:
+            return messages.read(value, role)
+        return messages.content(value, _media_type(media_type) or ""), []
+    return None, []
