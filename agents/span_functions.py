@@ -1,6 +1,7 @@
 """The PL/pgSQL functions that keep what follows from spans: links, trace summaries, statistics.
 
-# ruff: noqa: S608 (the statements are made of this module's own constants)
+# The statements are made of this module's own constants.
+# ruff: noqa: S608
 
 They run once a statement, over all the rows that it wrote, so that a batch of spans costs little more than one. All
 writers of an organization's spans take turns from the first such statement to the end of their transaction: what one
@@ -15,26 +16,27 @@ LINK = {EXECUTIONS: "parent_execution_id", MODEL_CALLS: "execution_id", TOOL_EXE
 
 # A kind's rows as the summaries see them: what counts, and by what they are told apart. An execution's own totals
 # count only where nothing inside it reports any; a call's cost is the computed one, or else the reported one.
-_COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, {agent} AS agent, status, session_id, started_at,
-    coalesce(completed_at, started_at) AS ended_at, status IN ('failed', 'timeout') AS failed,
+_COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, {agent} AS agent, status,
+    session_id, started_at,    coalesce(completed_at, started_at) AS ended_at, status IN ('failed', 'timeout') AS failed,
     completed_at IS NULL AS open, duration"""
+_NO_WORK = "NULL::uuid AS task_run_id, NULL::uuid AS squad_id"
 _AGENT_PROPER = "CASE WHEN agent_type = 'agent' THEN agent_name ELSE '' END"
 _NO_USAGE = """0::bigint AS input_tokens, 0::bigint AS output_tokens, 0::bigint AS cached_tokens,
     0::bigint AS reasoning_tokens, 0::numeric AS cost, 0::bigint AS unpriced"""
 _USAGE = """coalesce(input_tokens, 0) AS input_tokens, coalesce(output_tokens, 0) AS output_tokens,
     coalesce(cached_tokens, 0) AS cached_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens"""
 AS_SEEN = {
-    EXECUTIONS: f"""SELECT 'execution' AS kind, {_COMMON.format(agent=_AGENT_PROPER)}, task_run_id, squad_id, model_name AS model,
-        model_provider AS provider, ''::text AS tool,
+    EXECUTIONS: f"""SELECT 'execution' AS kind, {_COMMON.format(agent=_AGENT_PROPER)}, task_run_id, squad_id,
+        model_name AS model, model_provider AS provider, ''::text AS tool,
         CASE WHEN usage_below THEN 0 ELSE coalesce(input_tokens, 0) END AS input_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(output_tokens, 0) END AS output_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(cached_tokens, 0) END AS cached_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(reasoning_tokens, 0) END AS reasoning_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(cost, 0) END AS cost, 0::bigint AS unpriced FROM {{rows}}""",
-    MODEL_CALLS: f"""SELECT 'model_call' AS kind, {_COMMON.format(agent="agent_name")}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id, model,
-        provider, ''::text AS tool, {_USAGE}, coalesce(cost, reported_cost, 0) AS cost,
+    MODEL_CALLS: f"""SELECT 'model_call' AS kind, {_COMMON.format(agent="agent_name")}, {_NO_WORK},
+        model, provider, ''::text AS tool, {_USAGE}, coalesce(cost, reported_cost, 0) AS cost,
         (pricing = 'unknown_model' AND reported_cost IS NULL)::int::bigint AS unpriced FROM {{rows}}""",
-    TOOL_EXECUTIONS: f"""SELECT 'tool_execution' AS kind, {_COMMON.format(agent="agent_name")}, NULL::uuid AS task_run_id, NULL::uuid AS squad_id,
+    TOOL_EXECUTIONS: f"""SELECT 'tool_execution' AS kind, {_COMMON.format(agent="agent_name")}, {_NO_WORK},
         ''::text AS model, ''::text AS provider, tool_name AS tool, {_NO_USAGE} FROM {{rows}}""",
 }
 HAS_USAGE = "coalesce({row}.input_tokens, {row}.output_tokens) IS NOT NULL OR {row}.cost IS NOT NULL"
@@ -93,10 +95,6 @@ COMMENT ON FUNCTION agents_mark_usage(uuid[]) IS
 _NAMED = "agent_name = CASE WHEN one.agent_name = '' THEN owner.agent_name ELSE one.agent_name END"
 
 
-def _waiting(table: str) -> str:
-    return f"{LINK[table]} IS NULL AND parent_span_id IS NOT NULL"
-
-
 def _owner(row: str) -> str:
     """Return the execution that the span around ``row`` is, or is inside of."""
     span = f"organization_id = {row}.organization_id AND trace_id = {row}.trace_id AND span_id = {row}.parent_span_id"
@@ -108,13 +106,9 @@ def _owner(row: str) -> str:
 
 def _link(table: str) -> str:
     """Return the statements that link new rows with what stands, and what waited for them with them."""
-    name = (
-        ""
-        if table == EXECUTIONS
-        else ", agent_name = CASE WHEN one.agent_name = '' THEN owner.agent_name ELSE one.agent_name END"
-    )
     waiting = "\n        UNION ALL\n".join(
-        f"""        SELECT '{each}' AS kind, w.id, w.organization_id, w.trace_id, w.span_id, w.parent_span_id FROM {each} AS w
+        f"""        SELECT '{each}' AS kind, w.id, w.organization_id, w.trace_id, w.span_id, w.parent_span_id
+          FROM {each} AS w
          WHERE w.{LINK[each]} IS NULL AND w.parent_span_id IS NOT NULL
            AND (w.organization_id, w.trace_id) IN (SELECT organization_id, trace_id FROM new_rows)"""
         for each in LINK
@@ -135,7 +129,8 @@ def _link(table: str) -> str:
     )
     return f"""
         UPDATE {table} AS one SET {LINK[table]} = owner.id, {_NAMED}
-          FROM (SELECT n.id, {_owner("n")} AS owner FROM new_rows AS n WHERE n.{_waiting(table).replace(" AND ", " AND n.")}) AS found
+          FROM (SELECT n.id, {_owner("n")} AS owner FROM new_rows AS n
+                 WHERE n.{LINK[table]} IS NULL AND n.parent_span_id IS NOT NULL) AS found
           JOIN {EXECUTIONS} AS owner ON owner.id = found.owner
          WHERE one.id = found.id AND one.id <> owner.id;
         IF {awaited} THEN
@@ -208,7 +203,8 @@ BEGIN
     UPDATE agents_trace AS t SET (started_at, completed_at, {", ".join(_ROOT)}, has_root, session_id, task_run_id,
             squad_id, {", ".join(_TRACE_SUMS)})
          = (summed.started_at, summed.ended_at, {", ".join(f"summed.{each}" for each in _ROOT)}, summed.has_root,
-            summed.session_id, summed.task_run_id, summed.squad_id, {", ".join(f"summed.{each}" for each in _TRACE_SUMS)})
+            summed.session_id, summed.task_run_id, summed.squad_id,
+            {", ".join(f"summed.{each}" for each in _TRACE_SUMS)})
       FROM (SELECT trace_id, {_TRACE_AGGREGATES}
               FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
              WHERE started_at IS NOT NULL GROUP BY trace_id) AS summed
@@ -222,8 +218,8 @@ $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';
 """
 
-# By what each kind's rows are told apart. Every row has a status, so the sum over statuses is that of all. Of executions,
-# only agents proper are told apart by agent: what else there is are steps of theirs.
+# By what each kind's rows are told apart. Every row has a status, so the sum over statuses is that of all. Of
+# executions, only agents proper are told apart by agent: what else there is are steps of theirs.
 _DIMENSIONS = {
     EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
     MODEL_CALLS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",

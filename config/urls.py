@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from agents.api.urls import router as agents_router
+from agents.telemetry.views import traces
 from catalog.api.urls import router as catalog_router
 from core.api import problems
 from core.api.urls import router as core_router
@@ -24,6 +25,7 @@ urlpatterns = [
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),
     path("api/agents/", include((health_urls, "agents-health"))),
+    path("v1/traces", traces, name="otlp-traces"),
     path("api/<path:rest>", problems.not_found, name="not-found"),
     path("", include(health_urls)),
 ]
