@@ -21,7 +21,8 @@ _finish_reason = values.label(100)
 def set_contents(span: Span, reading: Reading, told: Told) -> None:
     """Set what went in and came out, from the most structured spelling that has something."""
     told_in = _candidates("input", reading, told.sent)
-    told_out = _candidates("output", reading, told.received)
+    listed = _listed_events(told_in, reading) if "events" in (spelling for _, spelling, _ in told_in) else []
+    told_out = _candidates("output", reading, told.received or listed)
     input_type, output_type = reading.pop("input_type"), reading.pop("output_type")
     if told_in:
         span.input, _ = _content(span, told_in, "user", input_type)
@@ -59,6 +60,17 @@ def _candidates(field: str, reading: Reading, by_events: list[dict[str, Any]]) -
     return found
 
 
+def _listed_events(candidates: list[Candidate], reading: Reading) -> list[dict[str, Any]]:
+    """Put the messages of an attribute ``events`` into its place, and return those that came out of the model."""
+    place = next(place for place, candidate in enumerate(candidates) if candidate[1] == "events")
+    rank, key, value = candidates[place]
+    listed = messages.event_list(value)
+    if listed is None:
+        reading.leave((rank, key, value))
+    candidates[place] = (rank, conventions.MESSAGE_EVENTS_SPELLING, listed[0] if listed else None)
+    return listed[1] if listed else []
+
+
 def _content(
     span: Span, candidates: list[Candidate], role: str, media_type: Any
 ) -> tuple[bytes | None, list[dict[str, Any]]]:
@@ -66,13 +78,6 @@ def _content(
     for _, spelling, value in candidates:
         if value is None or value == "" or value == []:
             continue
-        if spelling == "events":
-            listed = messages.event_list(value)
-            if listed is None:
-                continue
-            if listed[1] and span.output is None:
-                span.output = messages.render(listed[1], "assistant")
-            return messages.render(listed[0], role), listed[0]
         if spelling == conventions.MESSAGE_EVENTS_SPELLING:
             return messages.render(value, role), value
         if spelling.endswith(".*"):

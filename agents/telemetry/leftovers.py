@@ -61,9 +61,8 @@ def _cut(rest: dict[str, Any]) -> bytes:
     for key, value in rest.items():
         value = text.clean_value(value)
         rendered = orjson.dumps(value)
-        if len(rendered) > text.VALUE_LIMIT:
-            said = value if type(value) is str else rendered.decode()
-            rendered = orjson.dumps(text.cut(said, text.VALUE_LIMIT))
+        if len(rendered) > text.VALUE_LIMIT and type(value) is not str:
+            rendered = orjson.dumps(text.cut(rendered.decode()))
         member = orjson.dumps(text.name(key, text.KEY_LIMIT)) + b":" + rendered
         if size + len(member) > text.ATTRIBUTES_LIMIT:
             left_out += 1

@@ -114,7 +114,7 @@ def _map(source: Any, resource: _Resource) -> Span:
     reading.convert_into(span)
     told_by_events = events.read(source, span) if source.events else events.NONE
     _set_names(span, reading)
-    _set_status(span, source.status, told_by_events)
+    _set_status(span, source.status, told_by_events, reading)
     if reading.below or "parameters" in told:
         _set_parameters(span, reading)
     if "seconds_to_first_token" in told:
@@ -192,7 +192,7 @@ def _own_name(span: Span) -> str:
     return span.name[:LABEL_LIMIT]
 
 
-def _set_status(span: Span, status: Any, told: "events.Told") -> None:
+def _set_status(span: Span, status: Any, told: events.Told, reading: Reading) -> None:
     """Tell whether it failed: by the span's status, or by an exception where the status was left unset."""
     code = status.code
     if code == 2 or (code == 0 and told.failed):
@@ -200,6 +200,9 @@ def _set_status(span: Span, status: Any, told: "events.Told") -> None:
         span.error_type = span.error_type or told.error_type
         message = status.message or told.error_message
         span.error_message = text.cut(text.clean(message), MESSAGE_LIMIT - text.MARK_LENGTH) if message else ""
+    elif span.error_type:
+        reading.leave(reading.told["error_type"])
+        span.error_type = ""
 
 
 def _set_parameters(span: Span, reading: Reading) -> None:

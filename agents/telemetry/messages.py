@@ -185,6 +185,8 @@ def _part(part: Any) -> Message:
         return {"type": "text", "content": part["text"]} if type(part.get("text")) is str else {"type": "json", **part}
     if kind in ("text", "input_text", "output_text") and type(part.get("text")) is str:
         return {"type": "text", "content": part["text"]}
+    if kind in ("image", "image_url") and (uri := _image_uri(part.get(kind))) is not None:
+        return {"type": "uri", "modality": "image", "uri": uri}
     if kind == "tool_use":
         return _tool_call(part)
     if kind == "tool_result":
@@ -192,6 +194,11 @@ def _part(part: Any) -> Message:
     if kind in ("thinking", "reasoning") and "content" not in part:
         return {"type": "reasoning", "content": part.get("thinking") or part.get("text") or ""}
     return part
+
+
+def _image_uri(image: Any) -> str | None:
+    uri = image.get("url") if type(image) is dict else image
+    return uri if type(uri) is str else None
 
 
 def _tool_calls(said: Message) -> list[Message]:
@@ -232,13 +239,13 @@ def _parsed(said: str) -> tuple[Any, bytes | None]:
 
     Only lists and objects are taken for JSON: a text ``42`` or ``null`` is that text.
     """
-    if said.lstrip()[:1] not in ("[", "{"):
+    if said[:1] not in ("[", "{") and said.lstrip()[:1] not in ("[", "{"):
         return said, None
     try:
         value, mended = text.parse(said)
     except ValueError:
         return said, None
-    if mended or "\\u0000" in said:
+    if mended or text.has_escaped_nul(said):
         return value, None
     raw = said.encode()
     return value, raw if len(raw) <= text.CONTENT_LIMIT else None

@@ -13,11 +13,21 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 NESTING_LIMIT = 100
 """Messages inside messages: what protobuf's binary decoder allows too."""
 
 HEX_FIELDS = frozenset({"trace_id", "span_id", "parent_span_id"})
+
+SHORT_WAY = {
+    "stringValue": (str, "string_value"),
+    "intValue": (int, "int_value"),
+    "doubleValue": (float, "double_value"),
+    "boolValue": (bool, "bool_value"),
+}
+"""Values of AnyValue that JSON says in one word: the type that the word must have, and the field."""
+_NO_SHORT_WAY: tuple[type | None, str] = (None, "")
 
 _Setter = Callable[[Any, Any, int], None]
 _tables: dict[str, dict[str, _Setter]] = {}
@@ -69,6 +79,8 @@ def _table(descriptor: Descriptor) -> dict[str, _Setter]:
 def _setter(field: FieldDescriptor) -> _Setter:
     if field.message_type is not None:
         table = _table(field.message_type)
+        if field.message_type.full_name == KeyValue.DESCRIPTOR.full_name:
+            return _attributes(field.name, table)
         return _messages(field.name, table) if field.is_repeated else _message(field.name, table)
     scalar = _scalar(field)
     attribute = field.name
@@ -93,6 +105,25 @@ def _messages(attribute: str, table: dict[str, _Setter]) -> _Setter:
             _fill(add(), {} if item is None else item, table, depth + 1)
 
     return add_messages
+
+
+def _attributes(attribute: str, table: dict[str, _Setter]) -> _Setter:
+    """As ``_messages``, with a short way for nearly all attributes: a key with a text, a number or a boolean."""
+
+    def add_attributes(message: Message, value: Any, depth: int) -> None:
+        add = getattr(message, attribute).add
+        for item in _list(value):
+            made = add()
+            if type(item) is dict and type(held := item.get("value")) is dict and len(held) == 1:
+                ((kind, inner),) = held.items()
+                word, field = SHORT_WAY.get(kind, _NO_SHORT_WAY)
+                if type(inner) is word and type(key := item.get("key")) is str:
+                    made.key = key
+                    setattr(made.value, field, inner)
+                    continue
+            _fill(made, {} if item is None else item, table, depth + 1)
+
+    return add_attributes
 
 
 def _list(value: Any) -> list[Any]:

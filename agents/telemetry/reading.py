@@ -52,32 +52,32 @@ class Reading:
         self.spare: list[tuple[str, Candidate]] = []
         self.below: dict[str, list[tuple[str, Any]]] = {}
         self.rest: dict[str, Any] = {}
-        told, rest, rows = self.told, self.rest, BY_NAME
+        told, below, rest, rows, prefixes = self.told, self.below, self.rest, BY_NAME, BY_PREFIX
         for pair in pairs:
             key = pair.key
             any_value = pair.value
-            value = any_value.string_value or values.python(any_value)
+            # A field that isn't the one set is empty: asking for the usual two is quicker than asking which it is.
+            value = any_value.string_value or any_value.int_value or values.python(any_value)
             row = rows.get(key)
-            if row is None:
-                if not self._is_below(key, value):
-                    rest[key] = value
+            if row is not None:
+                field, rank = row
+                if field not in told:
+                    told[field] = (rank, key, value)
+                else:
+                    self._tell_again(field, (rank, key, value))
                 continue
-            field, rank = row
-            earlier = told.get(field)
-            if earlier is None:
-                told[field] = (rank, key, value)
-            elif rank < earlier[0]:
-                told[field] = (rank, key, value)
-                self.spare.append((field, earlier))
+            second = key.find(".", key.find(".") + 1)
+            if second > 0 and (prefix := key[:second]) in prefixes:
+                below.setdefault(prefix, []).append((key[second + 1 :], value))
             else:
-                self.spare.append((field, (rank, key, value)))
+                rest[key] = value
 
-    def _is_below(self, key: str, value: Any) -> bool:
-        second = key.find(".", key.find(".") + 1)
-        if second < 0 or (prefix := key[:second]) not in BY_PREFIX:
-            return False
-        self.below.setdefault(prefix, []).append((key[second + 1 :], value))
-        return True
+    def _tell_again(self, field: str, candidate: Candidate) -> None:
+        """Take a further spelling of a field: the one to believe first is told, the other spare."""
+        earlier = self.told[field]
+        if candidate[0] < earlier[0]:
+            self.told[field], candidate = candidate, earlier
+        self.spare.append((field, candidate))
 
     def pop(self, field: str) -> Any:
         """Take a field's best value out; None if there is none."""

@@ -51,6 +51,8 @@ def label(limit: int) -> Callable[[Any], str | None]:
     """Return the converter for a name or an id of at most ``limit`` characters; numbers are taken as their digits."""
 
     def convert(value: Any) -> str | None:
+        if type(value) is str and len(value) <= limit and value.isprintable():  # nearly all: nothing to replace or cut
+            return value.strip() or None
         if type(value) is int:
             value = str(value)
         return (text.name(value, limit) or None) if type(value) is str else None

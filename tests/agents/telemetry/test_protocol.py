@@ -230,8 +230,25 @@ def test_ids_that_are_not_hex_cost_only_their_span():
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["1", "AAA=", "ff" * 8])
-MEMBERS = """resourceSpans scopeSpans spans traceId kind attributes key value stringValue intValue arrayValue values
-kvlistValue startTimeUnixNano status code events""".split()
+MEMBERS = [
+    "resourceSpans",
+    "scopeSpans",
+    "spans",
+    "traceId",
+    "kind",
+    "attributes",
+    "key",
+    "value",
+    "stringValue",
+    "intValue",
+    "arrayValue",
+    "values",
+    "kvlistValue",
+    "startTimeUnixNano",
+    "status",
+    "code",
+    "events",
+]
 json_values = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=4),
