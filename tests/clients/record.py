@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.clients.examples import CASES, FRAMEWORKS, Run, install, run
+from tests.clients.examples import CASES, FRAMEWORKS, Run, install, run, spans_of
 from tests.clients.fake_model import fake_model
 
 RECORDED = Path(__file__).parents[1] / "agents" / "telemetry" / "recorded"
@@ -21,6 +21,10 @@ PLACES = [
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8080"),
 ]
 """What is this machine's own in a recording, and what stands there instead."""
+
+
+NEW_YEAR = 1_767_225_600_000_000_000
+"""2026-01-01 in nanoseconds, when every recording begins: spans of the future are refused, by whatever clock."""
 
 
 def main() -> None:
@@ -36,10 +40,23 @@ def main() -> None:
 
 
 def write(file: Path, request: dict[str, Any]) -> None:
-    text = json.dumps(request, indent=1, ensure_ascii=False)
+    begun = min(int(span["startTimeUnixNano"]) for span in spans_of(request))
+    text = json.dumps(moved(request, NEW_YEAR - begun), indent=1, ensure_ascii=False)
     for place, instead in PLACES:
         text = place.sub(instead, text)
     file.write_text(text + "\n")
+
+
+def moved(value: Any, nanoseconds: int) -> Any:
+    """Return the message with all its times moved."""
+    if isinstance(value, list):
+        return [moved(item, nanoseconds) for item in value]
+    if isinstance(value, dict):
+        return {
+            name: str(int(item) + nanoseconds) if name.endswith("UnixNano") else moved(item, nanoseconds)
+            for name, item in value.items()
+        }
+    return value
 
 
 def merged(made: Run) -> dict[str, Any]:

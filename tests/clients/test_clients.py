@@ -1,62 +1,33 @@
 """Agent frameworks with their real instrumentations report to a real server: what they sent is what is stored."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from agents.models import AgentExecution, ModelCall, TaskRun, ToolExecution, Trace
+from agents.models import TaskRun, Trace
 from core.models import Scope
 from tests.clients import fake_model
 from tests.clients.examples import CASES, FRAMEWORKS, OPTIONS, PAGE, Run, install, program, run, spans_of
 from tests.clients.record import RECORDED
-from tests.clients.stories import STORIES
+from tests.clients.stories import KINDS, STORIES, Row, Stored, tree
 from tests.factories.agents.work import TaskRunFactory
 from tests.factories.core import APIKeyFactory
 from tests.kit.cast import Actor
 from tests.kit.server import serving
 
 Identity = tuple[str, str, str, str, datetime, datetime]
-Row = AgentExecution | ModelCall | ToolExecution
 
 QUESTION = "Where is my order 1042?"
-KINDS = (AgentExecution, ModelCall, ToolExecution)
 
 REPORTS_THE_QUESTION = {"langchain", "pydantic-ai"}
 """Whose instrumentation says what the whole run was asked, and not only its model calls."""
 
 COUNTS_CACHED_TOKENS = set(FRAMEWORKS) - {"openai-v2"}
 """Whose instrumentation reports cached and reasoning tokens."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What Muster has of a trace, each kind in order of time."""
-
-    trace_id: str
-
-    @cached_property
-    def executions(self) -> list[AgentExecution]:
-        return list(AgentExecution.objects.of_trace(self.trace_id).order_by("started_at"))
-
-    @cached_property
-    def calls(self) -> list[ModelCall]:
-        return list(ModelCall.objects.of_trace(self.trace_id).order_by("started_at"))
-
-    @cached_property
-    def tools(self) -> list[ToolExecution]:
-        return list(ToolExecution.objects.of_trace(self.trace_id).order_by("started_at"))
-
-    @property
-    def rows(self) -> list[Row]:
-        return sorted([*self.executions, *self.calls, *self.tools], key=lambda row: row.started_at)
 
 
 @pytest.fixture(scope="session")
@@ -196,29 +167,6 @@ def moment(nanoseconds: str) -> datetime:
     """Return the time in the database's microseconds, the rest cut off."""
     seconds, rest = divmod(int(nanoseconds) // 1000, 1_000_000)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
-
-
-def tree(stored: Stored) -> str:
-    """Return the stored rows as a tree by their links, in order of time, two spaces a level."""
-
-    def lines(parent: UUID | None, indent: str) -> Iterator[str]:
-        for row in stored.rows:
-            link = row.parent_execution_id if isinstance(row, AgentExecution) else row.execution_id
-            if link == parent:
-                yield f"{indent}{told(row)}"
-                if isinstance(row, AgentExecution):
-                    yield from lines(row.pk, indent + "  ")
-
-    return "\n".join(lines(None, ""))
-
-
-def told(row: Row) -> str:
-    """Return a row as the stories tell it: its kind, its name, and its status when that isn't good."""
-    if isinstance(row, AgentExecution):
-        kind, name = row.agent_type, f"{row.name} ({row.agent_name})" if row.agent_type == "agent" else row.name
-    else:
-        kind, name = ("call" if isinstance(row, ModelCall) else "tool"), row.name
-    return f"{kind}: {name}" + ("" if row.status == "completed" else f" {row.status}")
 
 
 def recorded(framework: str, case: str) -> list[dict[str, Any]]:
