@@ -1,7 +1,5 @@
 """The PL/pgSQL functions that keep what follows from spans: links, trace summaries, statistics.
 
-# The statements are made of this module's own constants.
-# ruff: noqa: S608
 
 They run once a statement, over all the rows that it wrote, so that a batch of spans costs little more than one. All
 writers of an organization's spans take turns from the first such statement to the end of their transaction: what one
@@ -17,8 +15,8 @@ LINK = {EXECUTIONS: "parent_execution_id", MODEL_CALLS: "execution_id", TOOL_EXE
 # A kind's rows as the summaries see them: what counts, and by what they are told apart. An execution's own totals
 # count only where nothing inside it reports any; a call's cost is the computed one, or else the reported one.
 _COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, {agent} AS agent, status,
-    session_id, started_at,    coalesce(completed_at, started_at) AS ended_at, status IN ('failed', 'timeout') AS failed,
-    completed_at IS NULL AS open, duration"""
+    session_id, started_at, coalesce(completed_at, started_at) AS ended_at,
+    status IN ('failed', 'timeout') AS failed, completed_at IS NULL AS open, duration"""
 _NO_WORK = "NULL::uuid AS task_run_id, NULL::uuid AS squad_id"
 _AGENT_PROPER = "CASE WHEN agent_type = 'agent' THEN agent_name ELSE '' END"
 _NO_USAGE = """0::bigint AS input_tokens, 0::bigint AS output_tokens, 0::bigint AS cached_tokens,

@@ -135,7 +135,12 @@ def span_indexes(model: str, link: str) -> list[models.Index]:
     given_link = Q(**{f"{link}__isnull": False})
     return [
         models.Index(fields=["organization", "created_at", "id"], name=f"agents_{model}_newest"),
-        models.Index(fields=["organization", "status", "created_at", "id"], name=f"agents_{model}_status_new"),
+        # Nearly all are completed: a list of those finds them in the index above.
+        models.Index(
+            fields=["organization", "status", "created_at", "id"],
+            condition=~Q(status=SpanStatus.COMPLETED),
+            name=f"agents_{model}_status_new",
+        ),
         models.Index(fields=[link, "created_at", "id"], condition=given_link, name=f"agents_{model}_inside"),
         # Those whose parent hasn't come yet: who comes looks here.
         models.Index(

@@ -79,7 +79,7 @@ class Trace(Totals):
         ]
 
     def __str__(self) -> str:
-        return f"{self.root_name} ({self.trace_id})"
+        return self.root_name
 
 
 class SpanKind(models.TextChoices):

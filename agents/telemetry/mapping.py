@@ -120,6 +120,8 @@ def _map(source: Any, resource: _Resource) -> Span:
     if "seconds_to_first_token" in told:
         _set_first_token(span, reading)
     contents.set_contents(span, reading, told_by_events)
+    if reading.spare:
+        reading.leave_spare()
     span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events.others)
     return span
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from agents.telemetry import values
-from agents.telemetry.conventions import BY_NAME, BY_PREFIX
+from agents.telemetry.conventions import BY_NAME, BY_PREFIX, CONTENT_FIELDS
 from agents.telemetry.spans import Span
 
 LABEL_LIMIT = 200
@@ -87,6 +87,12 @@ class Reading:
     def leave(self, candidate: Candidate) -> None:
         """Keep a candidate among the attributes that no row knew."""
         self.rest[candidate[1]] = candidate[2]
+
+    def leave_spare(self) -> None:
+        """Keep the further spellings of the fields that no converter makes and that don't repeat contents."""
+        for field, candidate in self.spare:
+            if field not in CONVERTERS and field not in CONTENT_FIELDS and field != "parameters":
+                self.leave(candidate)
 
     def convert_into(self, span: Span) -> None:
         """Set every field of the record that a converter makes; what makes no sense stays an attribute."""

@@ -20,8 +20,8 @@ from core.ids import uuid7
 
 Key = tuple[bytes, bytes]  # trace id and span id
 
-# After so many spans, a process sees to it that PostgreSQL knows how large the tables have grown. PostgreSQL's own worker
-# does that once a minute; until then it goes by what it made of empty tables, and looks at every row for each.
+# After so many spans, a process sees to it that PostgreSQL knows how large the tables have grown. Its own worker does
+# so once a minute; until then it goes by what it made of empty tables, and looks at every row for each.
 YOUNG = (1_000, 10_000, 100_000)
 BATCH = 2_000  # spans a transaction: bounds how long others wait for their turn
 COMMON = (

@@ -14,14 +14,13 @@ from django.core.exceptions import RequestDataTooBig
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
-from google.rpc.code_pb2 import Code
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
 from agents.telemetry import agents, otlp, storage
 from agents.telemetry.mapping import map_spans
-from agents.telemetry.otlp import ProtocolError
+from agents.telemetry.otlp import Code, ProtocolError
 from agents.telemetry.spans import Mapped, Span
 from core.api.authentication import KeyAuthentication, Principal
 from core.models import Role

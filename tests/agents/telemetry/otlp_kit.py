@@ -1,7 +1,11 @@
 """Requests of telemetry made by hand, for the tests of decoding and mapping."""
 
+import math
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+import orjson
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
@@ -81,3 +85,44 @@ def only(result: Mapped) -> Span:
     assert result.reasons == []
     (span,) = result.spans
     return span
+
+
+LENGTHS = {"name": 300, "error_message": 10_000, "finish_reason": 100, "operation": 50}
+"""Columns of another length than 200."""
+
+
+def assert_storable(span: Span) -> None:
+    """Assert what the database and the storage rely on."""
+    assert span.kind in ("execution", "model_call", "tool_execution")
+    assert span.status in ("completed", "failed")
+    assert len(span.trace_id) == 16
+    assert len(span.span_id) == 8
+    assert span.name
+    assert bool(span.tool_name) or span.kind != "tool_execution"
+    for field in Span.__slots__:
+        value = getattr(span, field)
+        if isinstance(value, str):
+            value.encode()
+            assert "\x00" not in value, field
+            assert len(value) <= LENGTHS.get(field, 200), field
+        elif isinstance(value, float):
+            assert math.isfinite(value)
+        else:
+            assert value is None or isinstance(value, (bytes, int, Decimal, UUID, list)), field
+    for content in (span.input, span.output, span.parameters, span.attributes):
+        if content is not None:
+            assert "\x00" not in repr_of_texts(orjson.loads(content))
+    assert isinstance(orjson.loads(span.attributes), dict)
+    if span.kind == "model_call":
+        for content in filter(None, (span.input, span.output)):
+            for message in orjson.loads(content):
+                assert isinstance(message["role"], str)
+                assert isinstance(message["parts"], list)
+
+
+def repr_of_texts(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        return "".join(f"{key}{repr_of_texts(child)}" for key, child in value.items())
+    return "".join(map(repr_of_texts, value)) if isinstance(value, list) else ""
