@@ -63,5 +63,5 @@ class JSONDocumentField(models.JSONField):
         return "json"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return the value, which psycopg has parsed."""
-        return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
+        """Return the value as psycopg has parsed it; parsed once more, the text "1042" would become a number."""
+        return value

@@ -74,7 +74,12 @@ def _listed_events(candidates: list[Candidate], reading: Reading) -> list[dict[s
 def _content(
     span: Span, candidates: list[Candidate], role: str, media_type: Any
 ) -> tuple[bytes | None, list[dict[str, Any]]]:
-    """Return the first content that isn't empty, as JSON; messages parsed as well."""
+    """Return the first content that isn't empty, as JSON; messages parsed as well.
+
+    Messages of which only the roles are told (LangChain's, of what its graphs are given) stand back behind what tells
+    more.
+    """
+    bare: tuple[bytes | None, list[dict[str, Any]]] = None, []
     for _, spelling, value in candidates:
         if value is None or value == "" or value == []:
             continue
@@ -82,8 +87,11 @@ def _content(
             return messages.render(value, role), value
         if spelling.endswith(".*"):
             unflattened = messages.unflatten(value, role)
-            return messages.render(unflattened, role), unflattened
+            if any(said["parts"] for said in unflattened):
+                return messages.render(unflattened, role), unflattened
+            bare = messages.render(unflattened, role), unflattened
+            continue
         if span.kind == MODEL_CALL or spelling in conventions.MESSAGE_SPELLINGS:
             return messages.read(value, role)
         return messages.content(value, _media_type(media_type) or ""), []
-    return None, []
+    return bare
