@@ -128,15 +128,51 @@ def _owner(row: str) -> str:
         (SELECT execution_id FROM {TOOL_EXECUTIONS} WHERE {span}))"""
 
 
+def _adopt_kind(table: str) -> str:
+    """Return the statement that links the rows of one kind that wait for what has come, and tells what they are."""
+    return f"""
+        WITH linked AS (
+            UPDATE {table} AS one SET {LINK[table]} = owner.id, {_NAMED}
+              FROM unnest(organizations, traces, spans, owners) AS come (organization_id, trace_id, span_id, owner)
+              JOIN {EXECUTIONS} AS owner ON owner.id = come.owner
+             WHERE one.organization_id = come.organization_id AND one.trace_id = come.trace_id
+               AND one.parent_span_id = come.span_id AND one.{LINK[table]} IS NULL AND one.parent_span_id IS NOT NULL
+               AND one.id <> owner.id
+            RETURNING one.organization_id, one.trace_id, one.span_id, one.{LINK[table]} AS owner)
+        SELECT next_organizations || coalesce(array_agg(organization_id), '{{}}'),
+               next_traces || coalesce(array_agg(trace_id), '{{}}'),
+               next_spans || coalesce(array_agg(span_id), '{{}}'), next_owners || coalesce(array_agg(owner), '{{}}')
+          INTO next_organizations, next_traces, next_spans, next_owners FROM linked;"""
+
+
+ADOPT = f"""
+CREATE FUNCTION agents_adopt(organizations uuid[], traces bytea[], spans bytea[], owners uuid[]) RETURNS void
+LANGUAGE plpgsql AS $body$
+DECLARE
+    next_organizations uuid[];
+    next_traces bytea[];
+    next_spans bytea[];
+    next_owners uuid[];
+BEGIN
+    -- What calls and tools contain is in the execution that they are in, so those linked lead to more. An execution
+    -- that is linked was the place of what it contains all along.
+    WHILE organizations IS NOT NULL AND organizations <> '{{}}' LOOP
+        next_organizations := '{{}}';
+        {_adopt_kind(EXECUTIONS)}
+        next_organizations := '{{}}'; next_traces := '{{}}'; next_spans := '{{}}'; next_owners := '{{}}';
+        {_adopt_kind(MODEL_CALLS)}
+        {_adopt_kind(TOOL_EXECUTIONS)}
+        organizations := next_organizations; traces := next_traces; spans := next_spans; owners := next_owners;
+    END LOOP;
+END
+$body$;
+COMMENT ON FUNCTION agents_adopt(uuid[], bytea[], bytea[], uuid[]) IS
+    'Links what waited for these spans with the executions that they are, or are in.';
+"""
+
+
 def _link(table: str) -> str:
     """Return the statements that link new rows with what stands, and what waited for them with them."""
-    waiting = "\n        UNION ALL\n".join(
-        f"""        SELECT '{each}' AS kind, w.id, w.organization_id, w.trace_id, w.span_id, w.parent_span_id
-          FROM {each} AS w
-         WHERE w.{LINK[each]} IS NULL AND w.parent_span_id IS NOT NULL
-           AND (w.organization_id, w.trace_id) IN (SELECT organization_id, trace_id FROM new_rows)"""
-        for each in LINK
-    )
     awaited = " OR ".join(
         f"""EXISTS (SELECT FROM new_rows AS n JOIN {each} AS w ON w.organization_id = n.organization_id
             AND w.trace_id = n.trace_id AND w.parent_span_id = n.span_id
@@ -144,13 +180,6 @@ def _link(table: str) -> str:
         for each in LINK
     )
     owner = "stored.id" if table == EXECUTIONS else f"stored.{LINK[table]}"
-    adopt = ",\n    ".join(
-        f"""{each}_linked AS (
-        UPDATE {each} AS one SET {LINK[each]} = adopted.owner, {_NAMED}
-          FROM adopted JOIN {EXECUTIONS} AS owner ON owner.id = adopted.owner
-         WHERE adopted.kind = '{each}' AND one.id = adopted.id AND one.id <> adopted.owner RETURNING 1)"""
-        for each in LINK
-    )
     return f"""
         UPDATE {table} AS one SET {LINK[table]} = owner.id, {_NAMED}
           FROM (SELECT n.id, {_owner("n")} AS owner FROM new_rows AS n
@@ -158,22 +187,10 @@ def _link(table: str) -> str:
           JOIN {EXECUTIONS} AS owner ON owner.id = found.owner
          WHERE one.id = found.id AND one.id <> owner.id;
         IF {awaited} THEN
-            WITH RECURSIVE waiting AS MATERIALIZED (
-{waiting}
-    ), adopted AS (
-        SELECT w.kind, w.id, w.trace_id, w.organization_id, w.span_id, {owner} AS owner
-          FROM new_rows AS n JOIN {table} AS stored ON stored.id = n.id
-          JOIN waiting AS w ON w.organization_id = n.organization_id AND w.trace_id = n.trace_id
-                           AND w.parent_span_id = n.span_id
-         WHERE {owner} IS NOT NULL
-        UNION
-        SELECT w.kind, w.id, w.trace_id, w.organization_id, w.span_id, a.owner
-          FROM adopted AS a
-          JOIN waiting AS w ON w.organization_id = a.organization_id AND w.trace_id = a.trace_id
-                           AND w.parent_span_id = a.span_id
-         WHERE a.kind <> '{EXECUTIONS}'
-    ), {adopt}
-            SELECT 1 INTO ignored;
+            PERFORM agents_adopt(array_agg(stored.organization_id), array_agg(stored.trace_id),
+                                 array_agg(stored.span_id), array_agg({owner}))
+               FROM new_rows AS n JOIN {table} AS stored ON stored.id = n.id
+              WHERE stored.span_id IS NOT NULL AND {owner} IS NOT NULL;
         END IF;"""
 
 
@@ -285,74 +302,108 @@ def _signed(table: str, rows: str, sign: int) -> str:
     return f"SELECT {sign} AS sign, seen.* FROM ({AS_SEEN[table].format(rows=rows)}) AS seen"
 
 
-def _mark(table: str, rows: str, condition: str = "true") -> str:
-    if table not in HAS_USAGE_OF:
-        return ""
-    link = LINK[table]
-    has_usage = HAS_USAGE_OF[table].format(row="n")
-    return f"""
-        inside := ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage}
-                         AND {condition});
-        IF inside <> '{{}}' THEN PERFORM agents_mark_usage(inside); END IF;"""
-
-
-_CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
-
-
-def _spread_names() -> str:
-    """Return the statements that give an execution's name, when it gets one, to what is inside."""
-    named = "o.agent_name = '' AND n.agent_name <> ''"
-    spread = "".join(
-        f"""
-            UPDATE {each} AS one SET agent_name = n.agent_name FROM {_CHANGES}
-             WHERE one.{LINK[each]} = n.id AND one.agent_name = '' AND {named};"""
-        for each in LINK
+def _inside(table: str, rows: str, condition: str = "true") -> str:
+    """Return the query of the executions in which rows of a kind report usage."""
+    link, has_usage = LINK[table], HAS_USAGE_OF.get(table, "false").format(row="n")
+    return (
+        f"SELECT ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage} AND {condition})"
     )
-    return f"""
-        IF EXISTS (SELECT FROM {_CHANGES} WHERE {named}) THEN{spread}
-        END IF;"""
 
 
 def keep(name: str, table: str) -> str:
-    """Return the trigger function of one kind of span."""
-    recount = """
-        FOR turn IN SELECT organization_id, array_agg(DISTINCT trace_id) AS traces FROM ({rows}) AS changed
-                     WHERE trace_id IS NOT NULL GROUP BY organization_id LOOP
-            PERFORM agents_recount_traces(turn.organization_id, turn.traces);
-        END LOOP;"""
-    seen = {rows: AS_SEEN[table].format(rows=rows) for rows in ("new_rows", "old_rows")}
-    newly = (
-        f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT {HAS_USAGE_OF.get(table, 'true').format(row='o')})"
-    )
-    changed = f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each"
+    """Return the trigger function for new rows of one kind of span."""
     return f"""
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
 DECLARE
     inside uuid[];
-    turn record;
-    ignored int;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
-        {_trace_upsert(table)}
-        {_statistics_upsert(table, _signed(table, "new_rows", 1))}
-        {_mark(table, "new_rows AS n")}
-        {_link(table)}
-    ELSIF TG_OP = 'UPDATE' THEN
-        PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
-        {_statistics_upsert(table, _signed(table, "new_rows", 1) + " UNION ALL " + _signed(table, "old_rows", -1))}
-        {_mark(table, _CHANGES, newly)}
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
+    {_trace_upsert(table)}
+    {_statistics_upsert(table, _signed(table, "new_rows", 1))}
+    inside := ({_inside(table, "new_rows AS n")});
+    IF inside <> '{{}}' THEN
+        PERFORM agents_mark_usage(inside);
+    END IF;
+    {_link(table)}
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics with new rows of {table}.';
+"""
+
+
+_CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
+_GOT_A_NAME = "o.agent_name = '' AND n.agent_name <> ''"
+
+
+def _planned_now(statement: str) -> str:
+    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
+
+    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
+    """
+    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
+
+
+def _spread_names() -> str:
+    """Return the statements that give an execution's name, when it gets one, to what is inside."""
+    spread = "".join(
+        "\n            "
+        + _planned_now(f"""UPDATE {each} AS one SET agent_name = n.agent_name FROM {_CHANGES}
+                           WHERE one.{LINK[each]} = n.id AND one.agent_name = '' AND {_GOT_A_NAME}""")
+        + ";"
+        for each in LINK
+    )
+    return f"""
+        {_planned_now(f"SELECT EXISTS (SELECT FROM {_CHANGES} WHERE {_GOT_A_NAME})")} INTO named;
+        IF named THEN{spread}
+        END IF;"""
+
+
+def _recount(rows: str) -> str:
+    changed = f"""SELECT organization_id, array_agg(DISTINCT trace_id) AS traces FROM ({rows}) AS changed
+                   WHERE trace_id IS NOT NULL GROUP BY organization_id"""
+    return f"""
+        FOR turn IN {_planned_now(changed)} LOOP
+            PERFORM agents_recount_traces(turn.organization_id, turn.traces);
+        END LOOP;"""
+
+
+def keep_changed(name: str, table: str) -> str:
+    """Return the trigger function for changed and deleted rows of one kind of span."""
+    seen = {rows: AS_SEEN[table].format(rows=rows) for rows in ("new_rows", "old_rows")}
+    used_before = HAS_USAGE_OF.get(table, "true").format(row="o")
+    newly = f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT {used_before})"
+    both = f"{_signed(table, 'new_rows', 1)} UNION ALL {_signed(table, 'old_rows', -1)}"
+    return f"""
+CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    inside uuid[];
+    named boolean;
+    turn record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM old_rows) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
+    IF TG_OP = 'UPDATE' THEN
+        {_planned_now(_statistics_upsert(table, both))};
+        {_planned_now(_inside(table, _CHANGES, newly))} INTO inside;
+        IF inside <> '{{}}' THEN
+            PERFORM agents_mark_usage(inside);
+        END IF;
         {_spread_names() if table == EXECUTIONS else ""}
-        {recount.format(rows=changed)}
+        {_recount(f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each")}
     ELSE
-        PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
-        {_statistics_upsert(table, _signed(table, "old_rows", -1))}
-        {recount.format(rows="SELECT * FROM old_rows")}
+        {_planned_now(_statistics_upsert(table, _signed(table, "old_rows", -1)))};
+        {_recount("SELECT * FROM old_rows")}
     END IF;
     RETURN NULL;
 END
 $body$;
-COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics with the rows of {table}.';
+COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics when rows of {table} change or go.';
 """
 
 
@@ -362,8 +413,12 @@ OPERATIONS = [
     make("agents_add_histograms", ADD_HISTOGRAMS),
     make("agents_take_turns", TAKE_TURNS),
     make("agents_mark_usage", MARK_USAGE),
+    make("agents_adopt", ADOPT),
     make("agents_recount_traces", RECOUNT_TRACES),
     make("agents_keep_executions", keep("agents_keep_executions", EXECUTIONS)),
+    make("agents_keep_executions_changed", keep_changed("agents_keep_executions_changed", EXECUTIONS)),
     make("agents_keep_modelcalls", keep("agents_keep_modelcalls", MODEL_CALLS)),
+    make("agents_keep_modelcalls_changed", keep_changed("agents_keep_modelcalls_changed", MODEL_CALLS)),
     make("agents_keep_toolexecutions", keep("agents_keep_toolexecutions", TOOL_EXECUTIONS)),
+    make("agents_keep_toolexecutions_changed", keep_changed("agents_keep_toolexecutions_changed", TOOL_EXECUTIONS)),
 ]

@@ -34,7 +34,7 @@ class KeepSpans(SharedTrigger):
     level = pgtrigger.Statement
 
     def __init__(self, function: str, operation: Any) -> None:
-        self.function = function
+        self.function = function if operation is pgtrigger.Insert else f"{function}_changed"
         old, new = operation in (pgtrigger.Update, pgtrigger.Delete), operation in (pgtrigger.Update, pgtrigger.Insert)
         super().__init__(
             name=f"spans_{str(operation).lower()}",

@@ -217,7 +217,7 @@ def _execution(place: Place, agents: dict[str, UUID]) -> bytes:
             _tokens(span),
             pack.amount(_units(span.reported_cost)),
             pack.text(f"{span.trace_id.hex()}-{span.span_id.hex()}"),
-            pack.uuid(span.agent_id or agents.get(place.agent_name)),
+            pack.uuid(span.agent_id or (agents.get(place.agent_name) if span.agent_type == "agent" else None)),
             pack.word(span.agent_type),
             pack.uuid(place.owner),
             pack.uuid(span.task_run_id),
