@@ -1,5 +1,6 @@
 """The PL/pgSQL functions of agents' triggers, which the first migration makes."""
 
+from agents import round_table_functions
 from core.database_functions import make
 
 MAX_ACTIVE_RUNS = """
@@ -227,4 +228,5 @@ OPERATIONS = [
     make("agents_keep_insight", KEEP_INSIGHT),
     make("agents_number_context", NUMBER_CONTEXT),
     make("agents_modification_reviewer", MODIFICATION_REVIEWER),
+    *round_table_functions.OPERATIONS,
 ]

@@ -13,6 +13,7 @@ from agents.models.projects import (
     RiskLevel,
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
+from agents.models.roundtables import Preference, RoundTable, RoundTableEntry, RoundTableStatus, RoundTableVote
 from agents.models.templates import Complexity, Template
 from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
@@ -32,11 +33,16 @@ __all__ = [
     "MetricType",
     "Modification",
     "ModificationStatus",
+    "Preference",
     "Priority",
     "Project",
     "ProjectContext",
     "ProjectStatus",
     "RiskLevel",
+    "RoundTable",
+    "RoundTableEntry",
+    "RoundTableStatus",
+    "RoundTableVote",
     "RunStatus",
     "Squad",
     "SquadMember",
