@@ -140,7 +140,7 @@ BEGIN
             FROM agents_roundtableentry WHERE round_table_id = this.id
       ) AS entry;
     RETURN CASE
-        WHEN found.entries < 2 OR found.entries <> this.entry_count THEN 'entry_count'
+        WHEN found.entries < 2 OR found.entries <> this.entry_count THEN 'entries_counted'
         WHEN found.cost IS DISTINCT FROM this.total_cost THEN 'total_cost_sum'
         WHEN this.judged_at IS NULL THEN CASE WHEN found.ranked + found.scored > 0 THEN 'ranks_when_judged' END
         WHEN found.ranked <> found.answers OR found.answers = 0 THEN 'ranks_whole'
@@ -212,7 +212,7 @@ BEGIN
     IF broken IS NOT NULL THEN
         RAISE EXCEPTION '%', CASE broken
             WHEN 'vote_count' THEN 'the votes of a round table come with its judgement, all at once'
-            WHEN 'entry_count' THEN 'a round table has two entries or more, and counts them all'
+            WHEN 'entries_counted' THEN 'a round table has two entries or more, and counts them all'
             WHEN 'total_cost_sum' THEN 'the total cost of a round table is what its entries cost'
             WHEN 'ranks_when_judged' THEN 'scores and ranks come with the judgement of a round table'
             WHEN 'ranks_whole' THEN 'a judged round table has a rank for each entry that didn''t fail'

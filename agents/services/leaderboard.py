@@ -32,7 +32,8 @@ MAX_TABLES = 5_000
 MAX_MODELS = 50
 RESAMPLES = 200
 SEED = 20_240_229  # any; it makes the same question have the same answer
-TOLERANCE = 1e-6
+DECIMALS = 6  # of strengths: what the fit is sure of, so that models which stand alike are told to
+TOLERANCE, RESAMPLE_TOLERANCE = 1e-9, 1e-5
 
 
 class Name(NamedTuple):
@@ -203,9 +204,9 @@ class Comparisons:
         low, high = self._intervals(strengths)
         return {
             name: Figures(
-                strength=float(strengths[position]),
-                low=None if low is None else float(low[position]),
-                high=None if high is None else float(high[position]),
+                strength=round(float(strengths[position]), DECIMALS),
+                low=None if low is None else round(float(low[position]), DECIMALS),
+                high=None if high is None else round(float(high[position]), DECIMALS),
                 win_rate=float(won[position] / (won[position] + lost[position])),
                 comparisons=round(won[position] + lost[position]),
             )
@@ -221,17 +222,21 @@ class Comparisons:
         resampled = []
         for _ in range(RESAMPLES):
             drawn = np.bincount(random.integers(self.tables, size=self.tables), minlength=self.tables)
-            resampled.append(fit(self.wins(drawn[self.table].astype(float)), strengths))
+            wins = self.wins(drawn[self.table].astype(float))
+            resampled.append(fit(wins, strengths, RESAMPLE_TOLERANCE))
         return tuple(np.quantile(np.array(resampled), [0.025, 0.975], axis=0))
 
 
-def fit(wins: "Numbers", initial: "Numbers | None" = None) -> "Numbers":
-    """Return the strengths, with mean 0, that make the wins likeliest, together with one more tie of each model."""
+def fit(wins: "Numbers", initial: "Numbers | None" = None, tolerance: float = TOLERANCE) -> "Numbers":
+    """Return the strengths, with mean 0, that make the wins likeliest, together with one more tie of each model.
+
+    ``initial`` are strengths to begin at; the last step changes them by ``tolerance`` a model at most, on average.
+    """
     import choix
 
     size = len(wins)
     prior = 0.5 / (size - 1)
-    return choix.ilsr_pairwise_dense(wins + prior, initial_params=initial, max_iter=10_000, tol=TOLERANCE)
+    return choix.ilsr_pairwise_dense(wins + prior, initial_params=initial, max_iter=10_000, tol=tolerance)
 
 
 def _standing(name: Name, answers: Sequence[Answer], figures: Figures | None, rank: int | None) -> Standing:
