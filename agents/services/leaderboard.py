@@ -154,7 +154,7 @@ class Comparisons:
     share: Any
 
     def __init__(self, answers: Sequence[Answer]) -> None:
-        # Imported here: SciPy, which choix needs, takes half a second and 60 MB, and most workers never come by.
+        # Imported here: with SciPy, which choix needs, it takes a worker some 100 MB and seconds; most never come by.
         import numpy as np
 
         self.np: Any = np
