@@ -8,7 +8,7 @@ from django.views.defaults import server_error as server_error_page
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from agents.api.urls import router as agents_router
+from agents.api.urls import urlpatterns as agents_urls
 from agents.telemetry.views import traces
 from catalog.api.urls import router as catalog_router
 from core.api import problems
@@ -19,7 +19,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(core_router.urls)),
-    path("api/v1/", include(agents_router.urls)),
+    path("api/v1/", include(agents_urls)),
     path("api/v1/", include(catalog_router.urls)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
