@@ -57,8 +57,8 @@ class Connection:
         return data
 
 
-def measure(port: int, key: str, paths: list[str], seconds: float) -> Figures:
-    """Ask for ``paths`` in turn over ``CONNECTIONS`` connections at once, for so long."""
+def measure(port: int, key: str, paths: list[str], seconds: float, body: bytes | None = None) -> Figures:
+    """Ask for ``paths`` in turn over ``CONNECTIONS`` connections at once, for so long; post ``body``, if any."""
     latencies: list[list[float]] = [[] for _ in range(CONNECTIONS)]
     deadline = time.perf_counter() + seconds
 
@@ -66,7 +66,8 @@ def measure(port: int, key: str, paths: list[str], seconds: float) -> Figures:
         connection = Connection(port, key)
         turn = worker
         while (began := time.perf_counter()) < deadline:
-            connection.get(paths[turn % len(paths)])
+            path = paths[turn % len(paths)]
+            connection.get(path) if body is None else connection.post(path, body, "application/json")
             latencies[worker].append(time.perf_counter() - began)
             turn += CONNECTIONS
 
