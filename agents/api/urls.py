@@ -1,6 +1,6 @@
 """Addresses of agents' records under ``/api/v1/``."""
 
-from agents.api.views import artifacts, feedback, metrics, projects, roster, templates, work
+from agents.api.views import artifacts, executions, feedback, metrics, projects, roster, templates, work
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -14,6 +14,9 @@ router.register("templates", templates.TemplateViewSet)
 router.register("tasks", work.TaskViewSet)
 router.register("task-runs", work.TaskRunViewSet)
 router.register("agent-messages", work.AgentMessageViewSet)
+router.register("agent-executions", executions.AgentExecutionViewSet)
+router.register("model-calls", executions.ModelCallViewSet)
+router.register("tool-executions", executions.ToolExecutionViewSet)
 router.register("metrics", metrics.MetricSnapshotViewSet)
 router.register("artifacts", artifacts.ArtifactViewSet)
 router.register("stored-contents", artifacts.StoredContentViewSet)

@@ -1,9 +1,12 @@
 """Kinds of columns that spans need."""
 
+import json
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from psycopg.types.json import Json, Jsonb
 
 
 class HexField(models.BinaryField):
@@ -61,6 +64,11 @@ class JSONDocumentField(models.JSONField):
         """Return PostgreSQL's type."""
         return "json"
 
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return the value as json: as jsonb, PostgreSQL would sort its keys on the way."""
+        given = super().get_db_prep_value(value, connection, prepared)
+        return Json(given.obj, partial(json.dumps, ensure_ascii=False)) if isinstance(given, Jsonb) else given
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return the value, which psycopg has parsed."""
-        return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
+        """Return the value, which psycopg has parsed: a string here is one that the JSON holds."""
+        return value
