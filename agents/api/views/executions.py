@@ -1,18 +1,26 @@
 """Endpoints of executions, model calls and tool executions."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import orjson
+from django.db import DatabaseError, transaction
 from django.db.models.functions import Greatest, Now
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
+from rest_framework import status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from agents.api.filters import executions as filters
 from agents.api.serializers import executions as serializers
+from agents.api.serializers.quick import rows_of
 from agents.models import AgentExecution, ModelCall, ToolExecution
-from core.api.bulk import BulkCreateMixin
+from agents.services.executions import NewRow, write
+from core.api.bulk import BULK_LIMIT, BulkCreateMixin
+from core.api.renderers import RenderedJSON
 from core.api.viewsets import ReadOnlyViewSet, UpdateMixin
+from core.violations import explain
 
 
 def one_or_many(name: str, serializer_class: Any) -> PolymorphicProxySerializer:
@@ -52,7 +60,28 @@ class AgentExecutionViewSet(_SpanViewSet):
     @extend_schema(request=EXECUTIONS, responses={201: EXECUTIONS})
     def create(self, request: Request) -> Response:
         """Report an execution: one object, or an array of up to 1,000, all or nothing."""
+        if isinstance(request.data, list) and 0 < len(request.data) <= BULK_LIMIT:
+            rows = rows_of(request.data, self.principal.organization_id)
+            if rows is not None and self._write(rows):
+                return self._answer_rows(rows)
         return super().create(request)
+
+    def _write(self, rows: Sequence[NewRow]) -> bool:
+        """Write the rows. False where the database refuses one: the ordinary way finds out which."""
+        try:
+            with transaction.atomic():
+                write(organization_id=self.principal.organization_id, user_id=self.principal.user_id, rows=rows)
+        except DatabaseError as error:
+            if explain(error) is None:
+                raise
+            return False
+        return True
+
+    def _answer_rows(self, rows: Sequence[NewRow]) -> Response:
+        """Answer the rows as they stand; their ids alone are known without reading."""
+        if self.request.query_params.get("fields") == "id":
+            return Response(RenderedJSON(orjson.dumps([{"id": row.id} for row in rows])), status.HTTP_201_CREATED)
+        return self.answer_many([AgentExecution(pk=row.id) for row in rows], status.HTTP_201_CREATED)
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
