@@ -89,8 +89,7 @@ def test_a_list_and_a_detail_answer_what_the_serializer_says(route: Route, owner
     listed = owner.by_key.get(route.path()).json()["results"]
     assert short in [comparable(item) for item in listed]
     assert expected in [
-        comparable(item)
-        for item in owner.by_key.get(route.path(), {"fields": ",".join(expected)}).json()["results"]
+        comparable(item) for item in owner.by_key.get(route.path(), {"fields": ",".join(expected)}).json()["results"]
     ]
     detail = owner.by_key.get(f"{route.path()}{row.pk}/")
     assert comparable(detail.json()) == expected

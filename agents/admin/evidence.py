@@ -154,7 +154,7 @@ class FeedbackAdmin(RecordAdmin):
 
     description = "What people think of runs, messages and executions."
     list_display = ("__str__", "organization", "user", "rating", "thumbs_up", "category", "created_at")
-    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", "created_at")
+    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", "execution", "created_at")
     list_keep = ("comment",)
     fields = (*TARGETS, "user", "rating", "thumbs_up", "category", "comment", "tags")
     readonly_fields = ("user",)

@@ -18,7 +18,6 @@ from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, User
 from core.triggers import Immutable, SharedTrigger, pgtrigger
 
-
 TARGETS = ("task_run", "message", "execution")
 
 

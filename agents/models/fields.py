@@ -46,7 +46,7 @@ class HexField(models.BinaryField):
 
     def value_to_string(self, obj: models.Model) -> str:
         """Return the field's value as fixtures hold it."""
-        return self.value_from_object(obj) or ""
+        return str(self.value_from_object(obj) or "")
 
     def get_default(self) -> Any:
         """Return nothing, unless a default is given: a BinaryField's own would be empty bytes."""

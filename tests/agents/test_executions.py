@@ -103,7 +103,12 @@ def test_little_need_be_said(teammate: Actor) -> None:
         ({"status": "timeout", "started_at": NOON, "duration": 60}, "timeout", "12:00:00", "12:01:00"),
         ({"completed_at": "2026-03-04T12:01:00Z", "duration": 30}, "completed", "12:00:30", "12:01:00"),
         ({"completed_at": "2026-03-04T12:01:00Z"}, "completed", "12:01:00", "12:01:00"),
-        ({"started_at": NOON, "completed_at": "2026-03-04T14:00:01+02:00", "duration": 1.0004}, "completed", "12:00:00", "12:00:01"),
+        (
+            {"started_at": NOON, "completed_at": "2026-03-04T14:00:01+02:00", "duration": 1.0004},
+            "completed",
+            "12:00:00",
+            "12:00:01",
+        ),
         ({"started_at": "2999-01-01T00:00:00Z", "status": "failed"}, "failed", "00:00:00", "00:00:00"),
     ],
 )
@@ -307,7 +312,12 @@ def test_a_list_is_filtered(viewer: Actor) -> None:
     run, squad = TaskRunFactory(organization=organization), SquadFactory(organization=organization)
     agent = AgentFactory(organization=organization)
     one = AgentExecutionFactory(
-        organization=organization, trace_id=TRACE, span_id=SPAN, session_id="s-1", correlation_id="c-1", user=viewer.user
+        organization=organization,
+        trace_id=TRACE,
+        span_id=SPAN,
+        session_id="s-1",
+        correlation_id="c-1",
+        user=viewer.user,
     )
     two = AgentExecutionFactory(
         organization=organization, parent_execution=one, agent_type="step", agent_name="Ada", agent=agent
@@ -329,7 +339,9 @@ def test_a_list_is_filtered(viewer: Actor) -> None:
 
     assert found() == [3, 2, 1]
     assert found(ordering="created_at") == [1, 2, 3]
-    assert found(status="failed") == found(task_run=run.pk) == found(squad=squad.pk) == found(execution_id="third") == [3]
+    assert (
+        found(status="failed") == found(task_run=run.pk) == found(squad=squad.pk) == found(execution_id="third") == [3]
+    )
     assert found(status="failed,completed") == [3, 2, 1]
     assert found(agent=agent.pk) == found(agent_name="Ada") == found(agent_type="step") == [2]
     assert found(parent_execution=one.pk) == [2]
@@ -351,6 +363,14 @@ def test_what_was_reported_can_be_completed_later(teammate: Actor) -> None:
     assert answer.status_code == 200, answer.json()
     assert answer.json().items() >= change.items()
     assert answer.json()["status"] == "running"
+
+
+@pytest.mark.parametrize("change", [{"output": {"a": 1}}, {"input": [1]}, {"attributes": {}}, {}])
+def test_any_one_field_can_be_changed_or_none(change: dict[str, Any], teammate: Actor) -> None:
+    execution = AgentExecutionFactory(organization=teammate.organization)
+    answer = teammate.by_key.patch(f"{EXECUTIONS}{execution.pk}/", change)
+    assert answer.status_code == 200, answer.json()
+    assert answer.json().items() >= change.items()
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ class AgentExecutionSerializer(SpanSerializer):
             "usage_below",
             *SPAN_OUTCOME,
         )
-        read_only_fields = ("user", "usage_below")
+        read_only_fields: tuple[str, ...] = ("user", "usage_below")
         extra_kwargs: ClassVar = OPTIONAL_NAME | {
             "execution_id": {"required": False},
             "parent_execution": AROUND,
@@ -183,7 +183,7 @@ class ModelCallSerializer(SpanSerializer):
             "time_to_first_token",
             *SPAN_OUTCOME,
         )
-        read_only_fields = ("model", "cost", "pricing")
+        read_only_fields: tuple[str, ...] = ("model", "cost", "pricing")
         extra_kwargs: ClassVar = OPTIONAL_NAME | {
             "execution": AROUND,
             "reported_cost": {"min_value": 0},
@@ -246,7 +246,7 @@ class ToolExecutionSerializer(SpanSerializer):
             "output",
             *SPAN_OUTCOME,
         )
-        read_only_fields = ("user",)
+        read_only_fields: tuple[str, ...] = ("user",)
         extra_kwargs: ClassVar = OPTIONAL_NAME | {"execution": AROUND}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class NewExecution(Struct, forbid_unknown_fields=True):
     cost: Decimal | None = None
     error_type: Word = ""
     error_message: str = ""
-    attributes: dict[str, Any] = {}  # noqa: RUF012 (msgspec copies it)
+    attributes: dict[str, Any] = {}
 
 
 TEXTS = (
