@@ -209,6 +209,9 @@ _TRACE_AGGREGATES = f"""
     count(*) FILTER (WHERE kind = 'tool_execution') AS tool_executions, count(*) FILTER (WHERE failed) AS errors,
     {", ".join(f"sum({each}) AS {each}" for each in _TOTALS)}"""
 _ROOT = ("root_name", "root_agent_name", "root_status", "root_started_at")
+_TRACE_COLUMNS = (
+    *("started_at", "completed_at", *_ROOT, "has_root", "session_id", "task_run_id", "squad_id", *_TRACE_SUMS),
+)
 _NEARER = """(excluded.has_root AND NOT t.has_root)
         OR (excluded.has_root = t.has_root AND excluded.root_started_at < t.root_started_at)"""
 
@@ -241,19 +244,17 @@ def _every_kind(condition: str) -> str:
 RECOUNT_TRACES = f"""
 CREATE FUNCTION agents_recount_traces(organization uuid, traces bytea[]) RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
-    UPDATE agents_trace AS t SET (started_at, completed_at, {", ".join(_ROOT)}, has_root, session_id, task_run_id,
-            squad_id, {", ".join(_TRACE_SUMS)})
-         = (summed.started_at, summed.ended_at, {", ".join(f"summed.{each}" for each in _ROOT)}, summed.has_root,
-            summed.session_id, summed.task_run_id, summed.squad_id,
-            {", ".join(f"summed.{each}" for each in _TRACE_SUMS)})
+    INSERT INTO agents_trace AS t (id, organization_id, trace_id, {", ".join(_TRACE_COLUMNS)})
+    SELECT muster_uuid7(), organization, trace_id, started_at, ended_at, {", ".join(_TRACE_COLUMNS[2:])}
       FROM (SELECT trace_id, {_TRACE_AGGREGATES}
               FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
              WHERE started_at IS NOT NULL GROUP BY trace_id) AS summed
-     WHERE t.organization_id = organization AND t.trace_id = summed.trace_id;
+        ON CONFLICT (organization_id, trace_id) DO UPDATE
+       SET {", ".join(f"{each} = excluded.{each}" for each in _TRACE_COLUMNS)};
     DELETE FROM agents_trace AS t
      WHERE t.organization_id = organization AND t.trace_id = ANY(traces)
        AND NOT EXISTS (SELECT FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
-                        WHERE seen.trace_id = t.trace_id);
+                        WHERE seen.trace_id = t.trace_id AND seen.started_at IS NOT NULL);
 END
 $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';

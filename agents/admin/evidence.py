@@ -12,6 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from agents.models import Artifact, Feedback, InsightStatus, LearningInsight, MetricSnapshot, StoredContent
+from agents.models.feedback import TARGETS
 from agents.services import artifacts, insights
 from core.admin import RecordAction, RecordAdmin
 from core.admin.filters import FormFilter
@@ -151,11 +152,11 @@ class DraftForm(forms.Form):
 class FeedbackAdmin(RecordAdmin):
     """Feedback. Who adds it here gives it in their own name."""
 
-    description = "What people think of runs and messages."
+    description = "What people think of runs, messages and executions."
     list_display = ("__str__", "organization", "user", "rating", "thumbs_up", "category", "created_at")
-    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", "created_at")
+    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", "execution", "created_at")
     list_keep = ("comment",)
-    fields = ("task_run", "message", "user", "rating", "thumbs_up", "category", "comment", "tags")
+    fields = (*TARGETS, "user", "rating", "thumbs_up", "category", "comment", "tags")
     readonly_fields = ("user",)
     related_lists = (("agents.LearningInsight", "source_feedback__id__exact"),)
     record_actions = (
@@ -169,7 +170,7 @@ class FeedbackAdmin(RecordAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the target besides, once it is given: feedback stays with it."""
         given = super().get_readonly_fields(request, obj)
-        return (*given, "task_run", "message") if obj else given
+        return (*given, *TARGETS) if obj else given
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Save the feedback, a new one in the name of who gives it."""

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from agents.api.views import artifacts, feedback, metrics, projects, roster, round_tables, templates, work
+from agents.api.views import (
+    artifacts,
+    executions,
+    feedback,
+    metrics,
+    projects,
+    roster,
+    round_tables,
+    templates,
+    work,
+)
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -16,6 +26,9 @@ router.register("templates", templates.TemplateViewSet)
 router.register("tasks", work.TaskViewSet)
 router.register("task-runs", work.TaskRunViewSet)
 router.register("agent-messages", work.AgentMessageViewSet)
+router.register("agent-executions", executions.AgentExecutionViewSet)
+router.register("model-calls", executions.ModelCallViewSet)
+router.register("tool-executions", executions.ToolExecutionViewSet)
 router.register("metrics", metrics.MetricSnapshotViewSet)
 router.register("artifacts", artifacts.ArtifactViewSet)
 router.register("stored-contents", artifacts.StoredContentViewSet)

@@ -138,6 +138,9 @@ class AgentExecution(Usage, Span):
             models.Index(
                 fields=["organization", "agent_name", "created_at", "id"], name="agents_execution_name_newest"
             ),
+            models.Index(
+                fields=["organization", "agent_type", "created_at", "id"], name="agents_execution_type_newest"
+            ),
             models.Index(fields=["agent"], condition=Q(agent__isnull=False), name="agents_execution_agent"),
             models.Index(
                 fields=["task_run", "created_at", "id"],
@@ -214,6 +217,7 @@ class ModelCall(Usage, Span):
         indexes = [
             *span_indexes("modelcall", "execution"),
             models.Index(fields=["organization", "model", "created_at", "id"], name="agents_modelcall_model_newest"),
+            models.Index(fields=["organization", "provider", "created_at", "id"], name="agents_modelcall_from_newest"),
         ]
         triggers = [*kept("agents_keep_modelcalls"), Immutable("trace_id", "span_id", name="identity")]
 

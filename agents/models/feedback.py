@@ -6,8 +6,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
+from django.db.models.lookups import Exact
 
+from agents.models.executions import AgentExecution
 from agents.models.messages import AgentMessage
 from agents.models.roster import Squad
 from agents.models.work import TaskRun
@@ -16,9 +18,11 @@ from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, User
 from core.triggers import Immutable, SharedTrigger, pgtrigger
 
+TARGETS = ("task_run", "message", "execution")
+
 
 class Feedback(OrganizationRecord):
-    """What somebody thinks of a run or a message: exactly one of them, for good."""
+    """What somebody thinks of a run, a message or an execution: exactly one of them, for good."""
 
     task_run = models.ForeignKey(
         TaskRun,
@@ -31,6 +35,15 @@ class Feedback(OrganizationRecord):
     )
     message = models.ForeignKey(
         AgentMessage,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="feedback",
+        db_constraint=False,
+        db_index=False,
+    )
+    execution = models.ForeignKey(
+        AgentExecution,
         on_delete=models.CASCADE,
         null=True,
         blank=True,
@@ -58,10 +71,11 @@ class Feedback(OrganizationRecord):
             *OrganizationRecord.Meta.constraints,
             SameOrganization("task_run", name="agents_feedback_task_run"),
             SameOrganization("message", name="agents_feedback_message"),
+            SameOrganization("execution", name="agents_feedback_execution"),
             models.CheckConstraint(
                 name="agents_feedback_one_target",
-                condition=Q(task_run__isnull=False, message=None) | Q(task_run=None, message__isnull=False),
-                violation_error_message="Feedback has exactly one target: a run or a message.",
+                condition=Exact(Func(*map(F, TARGETS), function="num_nonnulls", output_field=models.IntegerField()), 1),
+                violation_error_message="Feedback has exactly one target: a run, a message or an execution.",
             ),
             between("rating", 1, 5, name="agents_feedback_rating"),
             models.CheckConstraint(
@@ -74,13 +88,18 @@ class Feedback(OrganizationRecord):
             *OrganizationRecord.Meta.indexes,
             models.Index(fields=["task_run", "created_at", "id"], name="agents_feedback_run_newest"),
             models.Index(fields=["message", "created_at", "id"], name="agents_feedback_msg_newest"),
+            models.Index(
+                fields=["execution", "created_at", "id"],
+                condition=Q(execution__isnull=False),
+                name="agents_feedback_exec_newest",
+            ),
             models.Index(fields=["user", "created_at", "id"], name="agents_feedback_user_newest"),
             models.Index(fields=["organization", "rating", "id"], name="agents_feedback_rating"),
             models.Index(fields=["organization", "category", "created_at", "id"], name="agents_feedback_topic_newest"),
             models.Index(fields=["organization", "updated_at", "id"], name="agents_feedback_changed"),
             GinIndex(fields=["tags"], name="agents_feedback_tags"),
         ]
-        triggers = [Immutable("task_run_id", "message_id", name="target")]
+        triggers = [Immutable(*(f"{target}_id" for target in TARGETS), name="target")]
 
     def __str__(self) -> str:
         thumb = {True: "👍", False: "👎", None: ""}[self.thumbs_up]

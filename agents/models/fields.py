@@ -1,9 +1,12 @@
 """Kinds of columns that spans need."""
 
+import json
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from psycopg.types.json import Json, Jsonb
 
 
 class HexField(models.BinaryField):
@@ -43,8 +46,7 @@ class HexField(models.BinaryField):
 
     def value_to_string(self, obj: models.Model) -> str:
         """Return the field's value as fixtures hold it."""
-        value: Any = self.value_from_object(obj)
-        return str(value or "")
+        return str(self.value_from_object(obj) or "")
 
     def get_default(self) -> Any:
         """Return nothing, unless a default is given: a BinaryField's own would be empty bytes."""
@@ -62,6 +64,11 @@ class JSONDocumentField(models.JSONField):
         """Return PostgreSQL's type."""
         return "json"
 
+    def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+        """Return the value as json: as jsonb, PostgreSQL would sort its keys on the way."""
+        given = super().get_db_prep_value(value, connection, prepared)
+        return Json(given.obj, partial(json.dumps, ensure_ascii=False)) if isinstance(given, Jsonb) else given
+
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return the value as psycopg has parsed it; parsed once more, the text "1042" would become a number."""
+        """Return the value, which psycopg has parsed: a string here is one that the JSON holds."""
         return value

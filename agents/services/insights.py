@@ -19,14 +19,14 @@ def draft_from_feedback(*, feedback: Feedback, **fields: Any) -> LearningInsight
     insight = fields.pop("insight", "") or feedback.comment
     if not insight.strip():
         raise ConflictError("The feedback has no comment: say what is to be learned.", field="insight")
-    if feedback.message:
-        run = feedback.message.task_run
-    else:
-        assert feedback.task_run, "Feedback has a target."
-        run = feedback.task_run
+    target = feedback.message or feedback.execution
+    run = target.task_run if target else feedback.task_run
+    squad = feedback.execution.squad if feedback.execution else None
+    if squad is None and run is not None:
+        squad = run.task.squad
     said = {"rating": feedback.rating, "thumbs_up": feedback.thumbs_up, "comment": feedback.comment}
     defaults = {
-        "squad": run.task.squad,
+        "squad": squad,
         "category": feedback.category,
         "evidence": {"feedback": said | {"tags": feedback.tags}},
     }

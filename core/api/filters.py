@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 import orjson
+from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
 from django_filters import rest_framework as django_filters
@@ -91,6 +92,18 @@ class SearchFilter(django_filters.CharFilter):
     def filter(self, qs: QuerySet, value: str | None) -> QuerySet:
         """Return the rows that match."""
         return matching(qs, value, self.fields) if value else qs
+
+
+class _HexFormField(forms.RegexField):
+    def __init__(self, *, size: int, **options: Any) -> None:
+        message = f"This must be {2 * size} hexadecimal digits."
+        super().__init__(rf"^[0-9a-fA-F]{{{2 * size}}}\Z", error_messages={"invalid": message}, **options)
+
+
+class HexFilter(django_filters.Filter):
+    """``?trace_id=4bf9…``: bytes, of which the parameter is the hexadecimal text; ``size`` says how many."""
+
+    field_class = _HexFormField
 
 
 class RecordFilterSet(django_filters.FilterSet):

@@ -1,5 +1,6 @@
 """The base serializers of the API, and those of core's records."""
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -47,6 +48,23 @@ class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
         return record
 
 
+class HexField(serializers.CharField):
+    """Bytes that clients read and write as lower-case hexadecimal text: a bytea column, of ``size`` bytes."""
+
+    default_error_messages = {"hex": "This must be {digits} hexadecimal digits."}
+
+    def __init__(self, *, size: int, **options: Any) -> None:
+        self.size = size
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text in lower case; ValidationError when it is no such text."""
+        text: str = super().to_internal_value(data).lower()
+        if not re.fullmatch(f"[0-9a-f]{{{2 * self.size}}}", text):
+            self.fail("hex", digits=2 * self.size)
+        return text
+
+
 class RecordSerializer(serializers.ModelSerializer):
     """What every record shows: its id and times; and ``?fields=``, which narrows the answer.
 
@@ -59,9 +77,11 @@ class RecordSerializer(serializers.ModelSerializer):
     def __init__(self, *args: Any, only: Iterable[str] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.only = frozenset(only) if only else None
-        if only:
-            for name in set(self.fields) - set(only):
-                del self.fields[name]
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        """Return the fields, as far as they are asked for."""
+        fields = super().get_fields()
+        return fields if self.only is None else {name: fields[name] for name in fields if name in self.only}
 
     def get_validators(self) -> list[Any]:
         """Return no validators of uniqueness: the database's constraints say it without a query."""

@@ -27,6 +27,7 @@ class RecordViewSet(GenericViewSet):
 
     A subclass states ``queryset``, ``serializer_class``, ``scope``, and, where the defaults don't fit, roles,
     ``filterset_class`` and ``ordering_fields``. ``read_serializer_class`` is what answers are made of.
+    ``list_leaves_out`` names fields that lists answer only where ``?fields=`` asks for them: large ones.
     """
 
     scope: ClassVar[str]
@@ -36,6 +37,7 @@ class RecordViewSet(GenericViewSet):
     action_scopes: ClassVar[Mapping[str, str]] = {}
     ordering: ClassVar[tuple[str, ...]] = ("-created_at",)
     ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
+    list_leaves_out: ClassVar[tuple[str, ...]] = ()
     lookup_value_converter = "uuid"
     pagination_class = KeysetPagination
     paginator: KeysetPagination
@@ -68,10 +70,13 @@ class RecordViewSet(GenericViewSet):
             self.get_read_serializer()
 
     def get_read_serializer(self) -> RecordSerializer:
-        """Return the serializer of answers, narrowed to the fields asked for."""
+        """Return the serializer of answers, narrowed to the fields asked for, or to those that a list answers."""
         serializer_class: type[RecordSerializer] = getattr(self, "read_serializer_class", self.serializer_class)
         asked = self.request.query_params.get("fields")
         only = [name for name in asked.split(",") if name] if asked else None
+        if not only and self.list_leaves_out and getattr(self, "action", None) == "list":
+            shown = [name for name in serializer_class.Meta.fields if name not in self.list_leaves_out]
+            return serializer_class(only=shown, context=self.get_serializer_context())
         serializer = serializer_class(only=only, context=self.get_serializer_context())
         if only and (unknown := set(only) - set(serializer.fields)):
             raise ValidationError({"fields": f"There is no field {sorted(unknown)[0]!r}."}, "unknown")

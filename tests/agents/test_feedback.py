@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
-from agents.models import Feedback
+from agents.models import Feedback, LearningInsight
 from core.models import AuditEvent, Organization
-from tests.factories.agents.evidence import FeedbackFactory
-from tests.factories.agents.work import AgentMessageFactory, TaskRunFactory
+from tests.factories.agents import (
+    AgentExecutionFactory,
+    AgentMessageFactory,
+    FeedbackFactory,
+    SquadFactory,
+    TaskRunFactory,
+)
 from tests.kit.cast import Actor
 
 pytestmark = pytest.mark.django_db
@@ -16,10 +21,16 @@ pytestmark = pytest.mark.django_db
 FEEDBACK = "/api/v1/feedback/"
 
 
-@pytest.mark.parametrize("target", ["task_run", "message"])
+FACTORIES: dict[str, Any] = {
+    "task_run": TaskRunFactory,
+    "message": AgentMessageFactory,
+    "execution": AgentExecutionFactory,
+}
+
+
+@pytest.mark.parametrize("target", FACTORIES)
 def test_feedback_is_given_in_ones_own_name(target: str, teammate: Actor) -> None:
-    factory = TaskRunFactory if target == "task_run" else AgentMessageFactory
-    record = factory(organization=teammate.organization)
+    record = FACTORIES[target](organization=teammate.organization)
     body = {target: str(record.pk), "rating": 4, "category": "style", "comment": "Neat.", "tags": ["tidy", "quick"]}
     answer = teammate.by_key.post(FEEDBACK, body)
     assert answer.status_code == 201, answer.json()
@@ -56,20 +67,35 @@ def test_feedback_is_refused(
 
 
 def test_feedback_has_one_target(teammate: Actor, writes_nothing: Callable[[], Any]) -> None:
-    message = AgentMessageFactory(organization=teammate.organization)
-    body = {"message": str(message.pk), "task_run": str(message.task_run_id), "rating": 4}
+    targets = {name: str(factory(organization=teammate.organization).pk) for name, factory in FACTORIES.items()}
     with writes_nothing():
-        answer = teammate.by_key.post(FEEDBACK, body)
-    assert "exactly one target" in answer.json()["detail"]
+        for left_out in (*targets, None):
+            body = {name: pk for name, pk in targets.items() if name != left_out}
+            answer = teammate.by_key.post(FEEDBACK, body | {"rating": 4})
+            assert "exactly one target" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("target", FACTORIES)
 def test_feedback_is_about_our_own_work(
-    teammate: Actor, other_organization: Organization, writes_nothing: Callable[[], Any]
+    target: str, teammate: Actor, other_organization: Organization, writes_nothing: Callable[[], Any]
 ) -> None:
-    run = TaskRunFactory(organization=other_organization)
+    record = FACTORIES[target](organization=other_organization)
     with writes_nothing():
-        answer = teammate.by_key.post(FEEDBACK, {"task_run": str(run.pk), "rating": 4})
-    assert answer.json()["errors"][0].items() >= {"field": "task_run", "code": "does_not_exist"}.items()
+        answer = teammate.by_key.post(FEEDBACK, {target: str(record.pk), "rating": 4})
+    assert answer.json()["errors"][0].items() >= {"field": target, "code": "does_not_exist"}.items()
+
+
+def test_an_insight_is_drafted_from_feedback_on_an_execution(teammate: Actor) -> None:
+    organization = teammate.organization
+    squad, run = SquadFactory(organization=organization), TaskRunFactory(organization=organization)
+    for fields, expected in (({}, None), ({"squad": squad}, squad.pk), ({"task_run": run}, None)):
+        execution = AgentExecutionFactory(organization=organization, **fields)
+        feedback = FeedbackFactory(organization=organization, task_run=None, execution=execution)
+        answer = teammate.by_key.post(f"{FEEDBACK}{feedback.pk}/draft-insight/", {})
+        assert answer.status_code == 201, answer.json()
+        drafted = LearningInsight.objects.get(pk=answer.json()["id"])
+        assert (drafted.source_feedback_id, drafted.squad_id) == (feedback.pk, expected)
+        assert drafted.source_run_id == execution.task_run_id
 
 
 def test_the_author_changes_it_and_takes_it_back(teammate: Actor) -> None:
@@ -122,7 +148,13 @@ def test_a_list_is_filtered(viewer: Actor, owner: Actor) -> None:
     two = FeedbackFactory(
         organization=organization, task_run=None, message=message, rating=None, thumbs_up=False, tags=["b"]
     )
-    three = FeedbackFactory(organization=organization, rating=5, category="speed")
+    three = FeedbackFactory(
+        organization=organization,
+        task_run=None,
+        execution=AgentExecutionFactory(organization=organization),
+        rating=5,
+        category="speed",
+    )
 
     def found(**query: Any) -> list[Any]:
         answer = viewer.by_key.get(FEEDBACK, query)
@@ -133,7 +165,7 @@ def test_a_list_is_filtered(viewer: Actor, owner: Actor) -> None:
     assert found() == [3, 2, 1]
     assert found(task_run=one.task_run_id) == found(user=owner.user.pk) == [1]
     assert found(message=message.pk) == found(thumbs_up="false") == [2]
-    assert found(rating_min=2) == [3]
+    assert found(rating_min=2) == found(execution=three.execution_id) == [3]
     assert found(rating_min=1, rating_max=1) == found(category="style") == [1]
     assert found(category="style,speed") == [3, 1]
     assert found(tags="b") == [2, 1]

@@ -20,7 +20,8 @@ from django.db.models import Count
 from django.test.utils import CaptureQueriesContext
 
 from agents import models as records
-from core.api.filters import JSONContainsFilter, SearchFilter
+from agents.api.filters.executions import SpanFilter
+from core.api.filters import HexFilter, JSONContainsFilter, SearchFilter
 from core.models import Role
 from tests.factories.core import OrganizationFactory
 from tests.kit.cast import Actor, make_actor
@@ -49,6 +50,18 @@ def of_status(column: str, *statuses: str) -> str:
     return f"CASE WHEN coalesce({STATUS}, 'completed') IN ({words}) THEN {TIME} END"
 
 
+PARENT = identifier(records.AgentExecution, "n / 50 * 10 + n % 10")
+SPAN = {
+    "status": f"coalesce({STATUS}, 'completed')",
+    "trace_id": "decode(lpad(to_hex(n / 80), 32, '0'), 'hex')",
+    "span_id": "decode(lpad(to_hex(n), 16, '0'), 'hex')",
+    "parent_span_id": "NULL",
+    "session_id": "CASE WHEN n % 3 = 0 THEN 'session ' || n / 100 ELSE '' END",
+    "correlation_id": "CASE WHEN n % 7 = 0 THEN 'correlation ' || n ELSE '' END",
+    "started_at": f"CASE WHEN coalesce({STATUS}, 'completed') <> 'pending' THEN {TIME} END",
+    "completed_at": of_status("completed_at", "completed", "failed", "cancelled"),
+    "attributes": "'{}'",
+}
 FILLINGS = [
     Filling(
         records.RoundTable,
@@ -148,8 +161,35 @@ FILLINGS = [
         },
     ),
     Filling(
-        records.Feedback, TASKS // 2, {"message_id": "NULL", "rating": "1 + n / 3 % 5", "thumbs_up": "n / 3 % 2 = 0"}
+        records.Feedback,
+        TASKS // 2,
+        {"message_id": "NULL", "execution_id": "NULL", "rating": "1 + n / 3 % 5", "thumbs_up": "n / 3 % 2 = 0"},
     ),
+    Filling(
+        records.AgentExecution,
+        TASKS,
+        SPAN
+        | {
+            "execution_id": "'execution ' || n",
+            "agent_id": f"CASE WHEN n % 3 = 0 THEN {identifier(records.Agent, 'n % 5000')} END",
+            "parent_execution_id": f"CASE WHEN n % 5 = 0 AND n > 9 THEN {PARENT} END",
+            "agent_type": "(ARRAY['agent', 'chain', 'step'])[1 + n / 3 % 3]",
+            "agent_name": "'Agent ' || n / 3 % 200",
+            "usage_below": "false",
+        },
+    ),
+    Filling(
+        records.ModelCall,
+        TASKS,
+        SPAN
+        | {
+            "provider": "(ARRAY['openai', 'anthropic'])[1 + n / 3 % 2]",
+            "request_model": "'model ' || n / 3 % 20",
+            "response_model": "''",
+            "pricing": "'no_usage'",
+        },
+    ),
+    Filling(records.ToolExecution, TASKS, SPAN | {"tool_name": "'tool ' || n / 3 % 50"}),
     Filling(records.LearningInsight, TASKS // 10, {"times_applied": "0"}),
 ]
 FILLED = {filling.model: filling.count for filling in FILLINGS}
@@ -205,6 +245,10 @@ def values_for(name: str, each: Any, rows: models.QuerySet) -> Iterator[dict[str
         yield from ({f"{name}_{end}": value} for end in ("min", "max") for value in ("0", "1", "5", "1000"))
     elif isinstance(each, django_filters.BooleanFilter):
         yield from ({name: value} for value in ("true", "false"))
+    elif isinstance(each, HexFilter):
+        yield from ({name: value} for value in (*common_and_rare(rows, name), "f" * 2 * each.extra["size"]))
+    elif isinstance(each, SpanFilter):
+        yield from ({name: f"{12:032x}-{number:016x}"} for number in (12 * 80 + 1, 0))
     else:
         path = each.field_name or name
         field = field_at(rows.model, path)

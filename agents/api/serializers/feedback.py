@@ -4,12 +4,13 @@ from typing import Any, ClassVar
 
 from rest_framework import serializers
 
-from agents.models import Feedback, LearningInsight
+from agents.models import AgentExecution, Feedback, LearningInsight
+from agents.models.feedback import TARGETS
 from core.api.serializers import RECORD_FIELDS, RecordSerializer
 
 
 class FeedbackSerializer(RecordSerializer):
-    """What somebody thinks of a run or a message. Its author is who sends it."""
+    """What somebody thinks of a run, a message or an execution. Its author is who sends it."""
 
     class Meta:
         model = Feedback
@@ -17,6 +18,7 @@ class FeedbackSerializer(RecordSerializer):
             *RECORD_FIELDS,
             "task_run",
             "message",
+            "execution",
             "user",
             "rating",
             "thumbs_up",
@@ -25,11 +27,14 @@ class FeedbackSerializer(RecordSerializer):
             "tags",
         )
         read_only_fields = ("user",)
+        extra_kwargs: ClassVar = {"execution": {"queryset": AgentExecution.objects.only("organization")}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse none or two targets."""
-        if self.instance is None and bool(attrs.get("task_run")) == bool(attrs.get("message")):
-            raise serializers.ValidationError("Feedback has exactly one target: a run or a message.", "invalid")
+        """Refuse none or several targets."""
+        if self.instance is None and sum(attrs.get(target) is not None for target in TARGETS) != 1:
+            raise serializers.ValidationError(
+                "Feedback has exactly one target: a run, a message or an execution.", "invalid"
+            )
         return attrs
 
 

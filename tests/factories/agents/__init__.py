@@ -7,6 +7,7 @@ from tests.factories.agents.evidence import (
     MetricSnapshotFactory,
     StoredContentFactory,
 )
+from tests.factories.agents.executions import AgentExecutionFactory, ModelCallFactory, ToolExecutionFactory
 from tests.factories.agents.projects import ModificationFactory, ProjectContextFactory, ProjectFactory
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
 from tests.factories.agents.round_tables import RoundTableEntryFactory, RoundTableFactory, RoundTableVoteFactory
@@ -14,12 +15,14 @@ from tests.factories.agents.templates import TemplateFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
+    "AgentExecutionFactory",
     "AgentFactory",
     "AgentMessageFactory",
     "ArtifactFactory",
     "FeedbackFactory",
     "LearningInsightFactory",
     "MetricSnapshotFactory",
+    "ModelCallFactory",
     "ModificationFactory",
     "ProjectContextFactory",
     "ProjectFactory",
@@ -32,4 +35,5 @@ __all__ = [
     "TaskFactory",
     "TaskRunFactory",
     "TemplateFactory",
+    "ToolExecutionFactory",
 ]

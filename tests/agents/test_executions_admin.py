@@ -1,0 +1,104 @@
+"""The admin of executions, model calls and tool executions: to read, with their links."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from agents.models import AgentExecution, ModelCall, ToolExecution
+from core.models import Organization
+from tests.admin.conftest import Staff, make_staff, staff  # noqa: F401 (fixtures)
+from tests.admin.pages import listed, url
+from tests.factories.agents import AgentExecutionFactory, FeedbackFactory, ModelCallFactory, ToolExecutionFactory
+from tests.kit.database import writes_nothing
+
+pytestmark = pytest.mark.django_db
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+HEAVY = {
+    AgentExecution: ("input", "output", "result", "attributes", "error_message"),
+    ModelCall: ("parameters", "input_messages", "output_messages", "attributes"),
+    ToolExecution: ("input", "output", "attributes"),
+}
+FACTORIES: dict[Any, Any] = {
+    AgentExecution: AgentExecutionFactory,
+    ModelCall: ModelCallFactory,
+    ToolExecution: ToolExecutionFactory,
+}
+
+
+def page(staff: Staff, record: Any) -> str:  # noqa: F811
+    answer = staff.client.get(url("change", type(record), record.pk))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize("model", FACTORIES)
+def test_a_list_reads_no_large_column(model: Any, staff: Staff, organization: Organization) -> None:  # noqa: F811
+    row = FACTORIES[model](organization=organization)
+    with CaptureQueriesContext(connection) as queries:
+        answer = staff.client.get(url("changelist", model))
+    assert str(row.pk) in listed(answer.content.decode())
+    for name in HEAVY[model]:
+        assert not [query["sql"] for query in queries if f'"{model._meta.db_table}"."{name}"' in query["sql"]]
+
+
+@pytest.mark.parametrize("model", FACTORIES)
+def test_nothing_is_written_here(model: Any, staff: Staff, organization: Organization) -> None:  # noqa: F811
+    row = FACTORIES[model](organization=organization)
+    with writes_nothing():
+        assert staff.client.get(url("add", model)).status_code == 403
+        assert staff.client.post(url("change", model, row.pk), {"name": "other"}).status_code == 403
+
+
+def test_an_execution_leads_to_what_is_inside_and_to_its_trace(
+    staff: Staff,  # noqa: F811
+    organization: Organization,
+) -> None:
+    execution = AgentExecutionFactory(
+        organization=organization, trace_id=TRACE, span_id=SPAN, input={"html": "<script>alert(1)</script>"}
+    )
+    child = AgentExecutionFactory(organization=organization, parent_execution=execution)
+    call = ModelCallFactory(organization=organization, execution=execution)
+    use = ToolExecutionFactory(organization=organization, execution=execution)
+    feedback = FeedbackFactory(organization=organization, task_run=None, execution=execution)
+    AgentExecutionFactory(organization=organization)
+    html = page(staff, execution)
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<script>alert(1)" not in html
+    for row, name in ((child, "parent_execution"), (call, "execution"), (use, "execution"), (feedback, "execution")):
+        address = f"{url('changelist', type(row))}?{name}__id__exact={execution.pk}"
+        assert address in html
+        assert listed(staff.client.get(address).content.decode()) == [str(row.pk)]
+    address = f"{reverse('admin:agents_agentexecution_changelist')}?trace_id__exact={TRACE}"
+    assert address in html
+    assert listed(staff.client.get(address).content.decode()) == [str(execution.pk)]
+    for inside in (call, use):
+        assert url("change", AgentExecution, execution.pk) in page(staff, inside)
+
+
+def test_an_execution_is_found_by_its_id(staff: Staff, organization: Organization) -> None:  # noqa: F811
+    one = AgentExecutionFactory(organization=organization, execution_id="run-17")
+    AgentExecutionFactory(organization=organization, execution_id="run-18")
+    for term in ("run-17", str(one.pk)):
+        answer = staff.client.get(url("changelist", AgentExecution), {"q": term})
+        assert listed(answer.content.decode()) == [str(one.pk)]
+
+
+def test_a_list_is_filtered(staff: Staff, organization: Organization) -> None:  # noqa: F811
+    one = ModelCallFactory(
+        organization=organization,
+        request_model="a",
+        started_at="2026-03-04T12:00:00Z",
+        completed_at="2026-03-04T12:00:01Z",
+    )
+    ModelCallFactory(organization=organization)
+    for query in (
+        {"model__exact": "a"},
+        {"execution__id__exact": str(one.execution_id)},
+        {"started_at__lt": "2026-03-05"},
+    ):
+        assert listed(staff.client.get(url("changelist", ModelCall), query).content.decode()) == [str(one.pk)]
+    assert staff.client.get(url("changelist", ModelCall), {"trace_id__exact": "x"}).status_code == 302
