@@ -1,6 +1,6 @@
 """Addresses of agents' records under ``/api/v1/``."""
 
-from agents.api.views import artifacts, feedback, metrics, projects, roster, templates, work
+from agents.api.views import artifacts, feedback, metrics, projects, roster, statistics, templates, traces, work
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -19,3 +19,5 @@ router.register("artifacts", artifacts.ArtifactViewSet)
 router.register("stored-contents", artifacts.StoredContentViewSet)
 router.register("feedback", feedback.FeedbackViewSet)
 router.register("learning-insights", feedback.LearningInsightViewSet)
+router.register("traces", traces.TraceViewSet)
+router.register("statistics", statistics.StatisticsViewSet)

@@ -16,7 +16,7 @@ from agents.models.projects import (
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
 from agents.models.spans import SpanStatus
 from agents.models.templates import Complexity, Template
-from agents.models.traces import SpanKind, SpanStatistic, Trace
+from agents.models.traces import SpanKind, SpanStatistic, Trace, Width
 from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
 __all__ = [
@@ -60,4 +60,5 @@ __all__ = [
     "Template",
     "ToolExecution",
     "Trace",
+    "Width",
 ]

@@ -90,6 +90,10 @@ def _decimal(model: type[Model], path: str, field: serializers.Field) -> Any:
     return Cast(_value(model, path), TextField())
 
 
+def _hexadecimal(model: type[Model], path: str, field: serializers.Field) -> Any:
+    return Func(_value(model, path), template="encode(%(expressions)s, 'hex')", output_field=TextField())
+
+
 def _slug_related(model: type[Model], path: str, field: serializers.Field) -> Any:
     return _value(model, f"{path}__{field.slug_field}")  # type: ignore[attr-defined]
 
@@ -97,7 +101,7 @@ def _slug_related(model: type[Model], path: str, field: serializers.Field) -> An
 @cache
 def derivations() -> dict[type, Derivation]:
     """Return, for each derivable class of field, how its expression follows from its source."""
-    from core.api.serializers import OrganizationRelatedField
+    from core.api.serializers import HexField, OrganizationRelatedField
 
     plain: Iterable[type] = (
         serializers.BigIntegerField,
@@ -123,6 +127,7 @@ def derivations() -> dict[type, Derivation]:
     )
     return dict.fromkeys(plain, _plain) | {
         serializers.DecimalField: _decimal,
+        HexField: _hexadecimal,
         relations.SlugRelatedField: _slug_related,
     }
 

@@ -1,5 +1,6 @@
 """The base serializers of the API, and those of core's records."""
 
+import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -45,6 +46,23 @@ class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
         if record is None:
             self.fail("does_not_exist", pk_value=data)
         return record
+
+
+class HexField(serializers.CharField):
+    """Bytes that clients read and write as lower-case hexadecimal text: a bytea column, of ``size`` bytes."""
+
+    default_error_messages = {"hex": "This must be {digits} hexadecimal digits."}
+
+    def __init__(self, *, size: int, **options: Any) -> None:
+        self.size = size
+        super().__init__(**options)
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text in lower case; ValidationError when it is no such text."""
+        text: str = super().to_internal_value(data).lower()
+        if not re.fullmatch(f"[0-9a-f]{{{2 * self.size}}}", text):
+            self.fail("hex", digits=2 * self.size)
+        return text
 
 
 class RecordSerializer(serializers.ModelSerializer):
