@@ -159,8 +159,8 @@ def _link(table: str) -> str:
 
 
 _TOTALS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost", "unpriced")
-_TRACE_SUMS = ("spans", "model_calls", "tool_executions", "errors", *_TOTALS)
-_TRACE_AGGREGATES = f"""
+TRACE_SUMS = ("spans", "model_calls", "tool_executions", "errors", *_TOTALS)
+TRACE_AGGREGATES = f"""
     min(started_at) AS started_at, max(ended_at) AS ended_at,
     (array_agg(name ORDER BY parent_span_id IS NOT NULL, started_at))[1] AS root_name,
     (array_agg(agent_name ORDER BY parent_span_id IS NOT NULL, started_at))[1] AS root_agent_name,
@@ -181,10 +181,10 @@ def _trace_upsert(table: str) -> str:
     """Return the statement that adds new rows to their traces' summaries."""
     return f"""
         INSERT INTO agents_trace AS t (id, organization_id, trace_id, started_at, completed_at, {", ".join(_ROOT)},
-            has_root, session_id, task_run_id, squad_id, {", ".join(_TRACE_SUMS)})
+            has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)})
         SELECT muster_uuid7(), organization_id, trace_id, started_at, ended_at, {", ".join(_ROOT)},
-            has_root, session_id, task_run_id, squad_id, {", ".join(_TRACE_SUMS)}
-          FROM (SELECT organization_id, trace_id, {_TRACE_AGGREGATES}
+            has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)}
+          FROM (SELECT organization_id, trace_id, {TRACE_AGGREGATES}
                   FROM ({AS_SEEN[table].format(rows="new_rows")}) AS seen
                  WHERE trace_id IS NOT NULL AND started_at IS NOT NULL GROUP BY organization_id, trace_id) AS summed
         ON CONFLICT (organization_id, trace_id) DO UPDATE SET
@@ -195,7 +195,7 @@ def _trace_upsert(table: str) -> str:
             session_id = CASE WHEN t.session_id = '' THEN excluded.session_id ELSE t.session_id END,
             task_run_id = coalesce(t.task_run_id, excluded.task_run_id),
             squad_id = coalesce(t.squad_id, excluded.squad_id),
-            {", ".join(f"{each} = t.{each} + excluded.{each}" for each in _TRACE_SUMS)};"""
+            {", ".join(f"{each} = t.{each} + excluded.{each}" for each in TRACE_SUMS)};"""
 
 
 def _every_kind(condition: str) -> str:
@@ -206,10 +206,10 @@ RECOUNT_TRACES = f"""
 CREATE FUNCTION agents_recount_traces(organization uuid, traces bytea[]) RETURNS void LANGUAGE plpgsql AS $body$
 BEGIN
     UPDATE agents_trace AS t SET (started_at, completed_at, {", ".join(_ROOT)}, has_root, session_id, task_run_id,
-            squad_id, {", ".join(_TRACE_SUMS)})
+            squad_id, {", ".join(TRACE_SUMS)})
          = (summed.started_at, summed.ended_at, {", ".join(f"summed.{each}" for each in _ROOT)}, summed.has_root,
-            summed.session_id, summed.task_run_id, summed.squad_id, {", ".join(f"summed.{each}" for each in _TRACE_SUMS)})
-      FROM (SELECT trace_id, {_TRACE_AGGREGATES}
+            summed.session_id, summed.task_run_id, summed.squad_id, {", ".join(f"summed.{each}" for each in TRACE_SUMS)})
+      FROM (SELECT trace_id, {TRACE_AGGREGATES}
               FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
              WHERE started_at IS NOT NULL GROUP BY trace_id) AS summed
      WHERE t.organization_id = organization AND t.trace_id = summed.trace_id;
@@ -222,29 +222,34 @@ $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';
 """
 
-# By what each kind's rows are told apart. Every row has a status, so the sum over statuses is that of all. Of executions,
-# only agents proper are told apart by agent: what else there is are steps of theirs.
+# By what each kind's rows are told apart, and whether they count there. Every row has a status, so the sum over statuses
+# is that of all. Of executions, only agents proper count by agent: what else there is are steps of theirs, which only
+# add what they consumed, where nothing inside reports it.
+_USED = "input_tokens + output_tokens + cached_tokens + reasoning_tokens + cost <> 0"
+_BY_AGENT = f"('agent', CASE WHEN agent <> '' OR {_USED} THEN agent_name ELSE '' END, agent <> '')"
+_BY_MODEL = "('model', model, true), ('provider', provider, true)"
 _DIMENSIONS = {
-    EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
-    MODEL_CALLS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
-    TOOL_EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('tool', tool))",
+    EXECUTIONS: f"(VALUES ('status', status, true), {_BY_AGENT}, {_BY_MODEL})",
+    MODEL_CALLS: f"(VALUES ('status', status, true), ('agent', agent, true), {_BY_MODEL})",
+    TOOL_EXECUTIONS: "(VALUES ('status', status, true), ('agent', agent, true), ('tool', tool, true))",
 }
-_STATISTIC_SUMS = ("count", "failures", "open", *_TOTALS)
-_STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
+STATISTIC_SUMS = ("count", "failures", "open", *_TOTALS)
+STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
 
 
 def statistics_of(table: str, rows: str) -> str:
     """Return the query of the statistics of ``rows``, a query of a kind's rows as the summaries see them."""
-    sums = ", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)
+    sums = ", ".join(f"sum({each}) AS {each}" for each in STATISTIC_SUMS)
     durations = """coalesce(jsonb_object_agg(bucket, count) FILTER (WHERE bucket IS NOT NULL AND count <> 0), '{}')
                    AS durations"""
     return f"""
         WITH by_bucket AS MATERIALIZED (
             SELECT organization_id, kind, dimension, value, date_trunc('hour', started_at, 'UTC') AS start,
-                   agents_duration_bucket(duration) AS bucket, sum(sign)::bigint AS count,
-                   sum(sign * failed::int)::bigint AS failures, sum(sign * open::int)::bigint AS open,
+                   CASE WHEN counts THEN agents_duration_bucket(duration) END AS bucket,
+                   sum(sign * counts::int)::bigint AS count, sum(sign * (counts AND failed)::int)::bigint AS failures,
+                   sum(sign * (counts AND open)::int)::bigint AS open,
                    {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
-              FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value)
+              FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value, counts)
              WHERE started_at IS NOT NULL AND value <> ''
              GROUP BY 1, 2, 3, 4, 5, 6
         )
@@ -258,12 +263,12 @@ def statistics_of(table: str, rows: str) -> str:
 
 
 def _statistics_upsert(table: str, rows: str) -> str:
-    changed = " OR ".join(f"{each} <> 0" for each in _STATISTIC_SUMS)
+    changed = " OR ".join(f"{each} <> 0" for each in STATISTIC_SUMS)
     return f"""
-        INSERT INTO agents_spanstatistic AS s ({_STATISTIC_KEY}, {", ".join(_STATISTIC_SUMS)}, durations)
+        INSERT INTO agents_spanstatistic AS s ({STATISTIC_KEY}, {", ".join(STATISTIC_SUMS)}, durations)
         SELECT * FROM ({statistics_of(table, rows)}) AS summed WHERE {changed} OR durations <> '{{}}'
-        ON CONFLICT ({_STATISTIC_KEY}) DO UPDATE SET
-            {", ".join(f"{each} = s.{each} + excluded.{each}" for each in _STATISTIC_SUMS)},
+        ON CONFLICT ({STATISTIC_KEY}) DO UPDATE SET
+            {", ".join(f"{each} = s.{each} + excluded.{each}" for each in STATISTIC_SUMS)},
             durations = agents_add_histograms(s.durations, excluded.durations);"""
 
 

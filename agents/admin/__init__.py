@@ -1,3 +1,3 @@
 """Admin pages of agents' records."""
 
-from agents.admin import evidence, projects, roster, templates, work  # noqa: F401 (they register themselves)
+from agents.admin import evidence, projects, roster, templates, traces, work  # noqa: F401 (they register themselves)

@@ -5,7 +5,6 @@ asked about, and rows of hours at the edges. They are kept in the spans' own tra
 stale. What groups by work (squads, projects, tasks) is counted from the spans, which costs time in proportion to them.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,10 +14,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.db import connection
 
 from agents.models import Project, SpanKind, Squad, Task, Width
 from agents.services import workspans
+from core.connections import prepared_cursor
 
 GROWTH = 1.04  # each bucket of durations ends so much above the one before
 PERCENTILES = (50, 95, 99)
@@ -111,7 +110,7 @@ def _of_rollups(
     # Every row has a status, so that the sums over all statuses are those of all rows.
     dimension = "status" if group_by is None or group_by in BY_TIME else group_by
     groups: dict[Any, Group] = {}
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(sql, {"organization": organization_id, "kinds": kinds, "dimension": dimension, **bounds})
         for row_kind, value, *sums, durations in cursor.fetchall():
             group = groups.setdefault(value, Group(value))
@@ -146,10 +145,11 @@ def _midnight(moment: datetime) -> datetime:
 
 def merged(histograms: Iterable[Mapping[str, int]]) -> dict[int, int]:
     """Return the sum of histograms, each a count by bucket."""
-    total: defaultdict[str, int] = defaultdict(int)
+    total: dict[str, int] = {}
+    so_far = total.get
     for histogram in histograms:
         for bucket, count in histogram.items():
-            total[bucket] += count
+            total[bucket] = so_far(bucket, 0) + count
     return {int(bucket): count for bucket, count in total.items() if count > 0}
 
 
