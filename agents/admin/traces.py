@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -16,6 +17,7 @@ from agents.admin.evidence import WholeTextFilter
 from agents.models import SpanStatistic, Trace
 from agents.services import traces, waterfall
 from core.admin import RangeFilter, RecordAdmin
+from core.models import AuditEvent
 
 PAGES = {"execution": "agentexecution", "model_call": "modelcall", "tool_execution": "toolexecution"}
 
@@ -34,6 +36,10 @@ class DerivedAdmin(RecordAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Refuse: they go with their spans."""
         return False
+
+    def events_of(self, record: Any) -> QuerySet[AuditEvent]:
+        """Return none: what follows from other rows isn't audited."""
+        return AuditEvent.objects.none()
 
 
 class SecondsFilter(RangeFilter):
@@ -54,7 +60,7 @@ class HasErrorsFilter(admin.SimpleListFilter):
         """Return the two answers."""
         return [("1", "With errors"), ("0", "Without")]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Return the traces that are asked for."""
         match self.value():
             case "1":

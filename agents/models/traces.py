@@ -145,7 +145,7 @@ class SpanStatistic(Totals):
     kind = models.CharField(max_length=20, choices=SpanKind)
     dimension = models.CharField(max_length=20)
     value = models.CharField(max_length=300)
-    width = models.CharField(max_length=4, choices=Width)
+    width = models.CharField(max_length=10, choices=Width)
     start = models.DateTimeField()
     count = models.BigIntegerField(default=0)
     failures = models.BigIntegerField(default=0)

@@ -10,6 +10,7 @@ from tests.factories.agents.evidence import (
 from tests.factories.agents.projects import ModificationFactory, ProjectContextFactory, ProjectFactory
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
 from tests.factories.agents.templates import TemplateFactory
+from tests.factories.agents.traces import SpanStatisticFactory, TraceFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
@@ -22,10 +23,12 @@ __all__ = [
     "ModificationFactory",
     "ProjectContextFactory",
     "ProjectFactory",
+    "SpanStatisticFactory",
     "SquadFactory",
     "SquadMemberFactory",
     "StoredContentFactory",
     "TaskFactory",
     "TaskRunFactory",
     "TemplateFactory",
+    "TraceFactory",
 ]
