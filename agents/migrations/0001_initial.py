@@ -421,7 +421,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('execution', 'Executions'), ('model_call', 'Model calls'), ('tool_execution', 'Tool executions')], max_length=20)),
                 ('dimension', models.CharField(max_length=20)),
                 ('value', models.CharField(max_length=300)),
-                ('width', models.CharField(choices=[('hour', 'Hour'), ('day', 'Day')], max_length=4)),
+                ('width', models.CharField(choices=[('hour', 'Hour'), ('day', 'Day')], max_length=10)),
                 ('start', models.DateTimeField()),
                 ('count', models.BigIntegerField(default=0)),
                 ('failures', models.BigIntegerField(default=0)),

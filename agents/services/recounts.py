@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 from django.db import connection, transaction
 
 from agents.span_functions import (
@@ -71,7 +72,7 @@ _TRACES = f"""
                || CASE WHEN squads > 1 THEN ARRAY['squad_id'] ELSE '{{}}' END AS either
           FROM stored FULL JOIN told USING (key)
     )
-    SELECT key, stored, counted FROM compared
+    SELECT key, stored::text, counted::text FROM compared
      WHERE stored IS NULL OR counted IS NULL OR stored - either <> counted - either
 """
 
@@ -91,7 +92,7 @@ _STATISTICS = f"""
     ), counted AS (
         SELECT {", ".join(_KEY)}, {_FIGURES} AS figures FROM ({_COUNTED}) AS counts
     )
-    SELECT concat_ws(' ', {", ".join(_KEY)}), stored.figures, counted.figures
+    SELECT concat_ws(' ', {", ".join(_KEY)}), stored.figures::text, counted.figures::text
       FROM stored FULL JOIN counted USING ({", ".join(_KEY)})
      WHERE stored.figures IS DISTINCT FROM counted.figures
        AND NOT (counted.figures IS NULL AND {_NOTHING.format(figures="stored.figures")})
@@ -105,7 +106,11 @@ def differences(organization_id: UUID) -> Iterator[Difference]:
         with connection.cursor() as cursor:
             cursor.execute(sql, {"organization": organization_id})
             for key, stored, counted in cursor.fetchall():
-                yield Difference(organization_id, what, key, stored, counted)
+                yield Difference(organization_id, what, key, _parsed(stored), _parsed(counted))
+
+
+def _parsed(figures: str | None) -> dict[str, Any] | None:
+    return None if figures is None else orjson.loads(figures)
 
 
 def organizations() -> list[UUID]:

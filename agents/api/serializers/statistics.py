@@ -60,6 +60,7 @@ class StatisticsQuestionSerializer(serializers.Serializer):
         group_by = serializers.ChoiceField(
             choices=self.groups, required=False, help_text="By what to group; all in one, unless given."
         )
+        group_by.error_messages["invalid_choice"] = f"Choose among {', '.join(self.groups)}."
         return {"group_by": group_by, **super().get_fields()}
 
     def validate_start(self, start: datetime) -> datetime:
