@@ -195,8 +195,8 @@ def _link(table: str) -> str:
 
 
 _TOTALS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost", "unpriced")
-_TRACE_SUMS = ("spans", "model_calls", "tool_executions", "errors", *_TOTALS)
-_TRACE_AGGREGATES = f"""
+TRACE_SUMS = ("spans", "model_calls", "tool_executions", "errors", *_TOTALS)
+TRACE_AGGREGATES = f"""
     min(started_at) AS started_at, max(ended_at) AS ended_at,
     (array_agg(name ORDER BY parent_span_id IS NOT NULL, started_at))[1] AS root_name,
     (array_agg(agent_name ORDER BY parent_span_id IS NOT NULL, started_at))[1] AS root_agent_name,
@@ -210,7 +210,7 @@ _TRACE_AGGREGATES = f"""
     {", ".join(f"sum({each}) AS {each}" for each in _TOTALS)}"""
 _ROOT = ("root_name", "root_agent_name", "root_status", "root_started_at")
 _TRACE_COLUMNS = (
-    *("started_at", "completed_at", *_ROOT, "has_root", "session_id", "task_run_id", "squad_id", *_TRACE_SUMS),
+    *("started_at", "completed_at", *_ROOT, "has_root", "session_id", "task_run_id", "squad_id", *TRACE_SUMS),
 )
 _NEARER = """(excluded.has_root AND NOT t.has_root)
         OR (excluded.has_root = t.has_root AND excluded.root_started_at < t.root_started_at)"""
@@ -220,10 +220,10 @@ def _trace_upsert(table: str) -> str:
     """Return the statement that adds new rows to their traces' summaries."""
     return f"""
         INSERT INTO agents_trace AS t (id, organization_id, trace_id, started_at, completed_at, {", ".join(_ROOT)},
-            has_root, session_id, task_run_id, squad_id, {", ".join(_TRACE_SUMS)})
+            has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)})
         SELECT muster_uuid7(), organization_id, trace_id, started_at, ended_at, {", ".join(_ROOT)},
-            has_root, session_id, task_run_id, squad_id, {", ".join(_TRACE_SUMS)}
-          FROM (SELECT organization_id, trace_id, {_TRACE_AGGREGATES}
+            has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)}
+          FROM (SELECT organization_id, trace_id, {TRACE_AGGREGATES}
                   FROM ({AS_SEEN[table].format(rows="new_rows")}) AS seen
                  WHERE trace_id IS NOT NULL AND started_at IS NOT NULL GROUP BY organization_id, trace_id) AS summed
         ON CONFLICT (organization_id, trace_id) DO UPDATE SET
@@ -234,7 +234,7 @@ def _trace_upsert(table: str) -> str:
             session_id = CASE WHEN t.session_id = '' THEN excluded.session_id ELSE t.session_id END,
             task_run_id = coalesce(t.task_run_id, excluded.task_run_id),
             squad_id = coalesce(t.squad_id, excluded.squad_id),
-            {", ".join(f"{each} = t.{each} + excluded.{each}" for each in _TRACE_SUMS)};"""
+            {", ".join(f"{each} = t.{each} + excluded.{each}" for each in TRACE_SUMS)};"""
 
 
 def _every_kind(condition: str) -> str:
@@ -246,7 +246,7 @@ CREATE FUNCTION agents_recount_traces(organization uuid, traces bytea[]) RETURNS
 BEGIN
     INSERT INTO agents_trace AS t (id, organization_id, trace_id, {", ".join(_TRACE_COLUMNS)})
     SELECT muster_uuid7(), organization, trace_id, started_at, ended_at, {", ".join(_TRACE_COLUMNS[2:])}
-      FROM (SELECT trace_id, {_TRACE_AGGREGATES}
+      FROM (SELECT trace_id, {TRACE_AGGREGATES}
               FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
              WHERE started_at IS NOT NULL GROUP BY trace_id) AS summed
         ON CONFLICT (organization_id, trace_id) DO UPDATE
@@ -260,29 +260,35 @@ $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';
 """
 
-# By what each kind's rows are told apart. Every row has a status, so the sum over statuses is that of all. Of
-# executions, only agents proper are told apart by agent: what else there is are steps of theirs.
+# By what each kind's rows are told apart, and whether they count there. Every row has a status, so the sum over statuses
+# is that of all. Of executions, only agents proper count by agent: what else there is are steps of theirs, which only
+# add what they consumed, where nothing inside reports it.
+_USED = "input_tokens + output_tokens + cached_tokens + reasoning_tokens + cost <> 0"
+_BY_AGENT = f"('agent', CASE WHEN agent <> '' OR {_USED} THEN agent_name ELSE '' END, agent <> '')"
+_BY_MODEL = "('model', model, true), ('provider', provider, true)"
 _DIMENSIONS = {
-    EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
-    MODEL_CALLS: "(VALUES ('status', status), ('agent', agent), ('model', model), ('provider', provider))",
-    TOOL_EXECUTIONS: "(VALUES ('status', status), ('agent', agent), ('tool', tool))",
+    EXECUTIONS: f"(VALUES ('status', status, true), {_BY_AGENT}, {_BY_MODEL})",
+    MODEL_CALLS: f"(VALUES ('status', status, true), ('agent', agent, true), {_BY_MODEL})",
+    TOOL_EXECUTIONS: "(VALUES ('status', status, true), ('agent', agent, true), ('tool', tool, true))",
 }
-_STATISTIC_SUMS = ("count", "failures", "open", *_TOTALS)
-_STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
+STATISTIC_SUMS = ("count", "failures", "open", *_TOTALS)
+STATISTIC_KEY = "organization_id, kind, dimension, width, start, value"
 
 
 def statistics_of(table: str, rows: str) -> str:
     """Return the query of the statistics of ``rows``, a query of a kind's rows as the summaries see them."""
     return f"""
         SELECT organization_id, kind, dimension, width, date_trunc(width, by_bucket.start, 'UTC') AS start, value,
-               {", ".join(f"sum({each}) AS {each}" for each in _STATISTIC_SUMS)},
+               {", ".join(f"sum({each}) AS {each}" for each in STATISTIC_SUMS)},
                agents_histogram(array_agg(bucket) FILTER (WHERE bucket IS NOT NULL AND count <> 0),
                                 array_agg(count) FILTER (WHERE bucket IS NOT NULL AND count <> 0)) AS durations
           FROM (SELECT organization_id, kind, dimension, value, date_trunc('hour', started_at, 'UTC') AS start,
-                       agents_duration_bucket(duration) AS bucket, sum(sign) AS count,
-                       sum(sign * failed::int) AS failures, sum(sign * open::int) AS open,
+                       CASE WHEN counts THEN agents_duration_bucket(duration) END AS bucket,
+                       sum(sign * counts::int) AS count,
+                       sum(sign * (counts AND failed)::int) AS failures,
+                       sum(sign * (counts AND open)::int) AS open,
                        {", ".join(f"sum(sign * {each}) AS {each}" for each in _TOTALS)}
-                  FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value)
+                  FROM ({rows}) AS seen CROSS JOIN LATERAL {_DIMENSIONS[table]} AS told_apart (dimension, value, counts)
                  WHERE started_at IS NOT NULL AND value <> ''
                  GROUP BY 1, 2, 3, 4, 5, 6) AS by_bucket
           CROSS JOIN (VALUES ('hour'), ('day')) AS widths (width)
@@ -290,16 +296,16 @@ def statistics_of(table: str, rows: str) -> str:
 
 
 def _statistics_upsert(table: str, rows: str) -> str:
-    changed = " OR ".join(f"{each} <> 0" for each in _STATISTIC_SUMS)
+    changed = " OR ".join(f"{each} <> 0" for each in STATISTIC_SUMS)
     return f"""
-        INSERT INTO agents_spanstatistic AS s ({_STATISTIC_KEY}, {", ".join(_STATISTIC_SUMS)}, durations)
+        INSERT INTO agents_spanstatistic AS s ({STATISTIC_KEY}, {", ".join(STATISTIC_SUMS)}, durations)
         SELECT * FROM ({statistics_of(table, rows)}) AS summed WHERE {changed} OR 0 <> ANY(durations)
-        ON CONFLICT ({_STATISTIC_KEY}) DO UPDATE SET
-            {", ".join(f"{each} = s.{each} + excluded.{each}" for each in _STATISTIC_SUMS)},
+        ON CONFLICT ({STATISTIC_KEY}) DO UPDATE SET
+            {", ".join(f"{each} = s.{each} + excluded.{each}" for each in STATISTIC_SUMS)},
             durations = agents_add_histograms(s.durations, excluded.durations);"""
 
 
-def _signed(table: str, rows: str, sign: int) -> str:
+def signed(table: str, rows: str, sign: int) -> str:
     return f"SELECT {sign} AS sign, seen.* FROM ({AS_SEEN[table].format(rows=rows)}) AS seen"
 
 
@@ -323,7 +329,7 @@ BEGIN
     END IF;
     PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
     {_trace_upsert(table)}
-    {_statistics_upsert(table, _signed(table, "new_rows", 1))}
+    {_statistics_upsert(table, signed(table, "new_rows", 1))}
     inside := ({_inside(table, "new_rows AS n")});
     IF inside <> '{{}}' THEN
         PERFORM agents_mark_usage(inside);
@@ -377,7 +383,7 @@ def keep_changed(name: str, table: str) -> str:
     seen = {rows: AS_SEEN[table].format(rows=rows) for rows in ("new_rows", "old_rows")}
     used_before = HAS_USAGE_OF.get(table, "true").format(row="o")
     newly = f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT {used_before})"
-    both = f"{_signed(table, 'new_rows', 1)} UNION ALL {_signed(table, 'old_rows', -1)}"
+    both = f"{signed(table, 'new_rows', 1)} UNION ALL {signed(table, 'old_rows', -1)}"
     return f"""
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
 DECLARE
@@ -398,7 +404,7 @@ BEGIN
         {_spread_names() if table == EXECUTIONS else ""}
         {_recount(f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each")}
     ELSE
-        {_planned_now(_statistics_upsert(table, _signed(table, "old_rows", -1)))};
+        {_planned_now(_statistics_upsert(table, signed(table, "old_rows", -1)))};
         {_recount("SELECT * FROM old_rows")}
     END IF;
     RETURN NULL;

@@ -7,5 +7,6 @@ from agents.admin import (  # noqa: F401 (they register themselves)
     roster,
     round_tables,
     templates,
+    traces,
     work,
 )

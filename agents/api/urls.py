@@ -10,7 +10,9 @@ from agents.api.views import (
     projects,
     roster,
     round_tables,
+    statistics,
     templates,
+    traces,
     work,
 )
 from core.api.routers import RecordRouter
@@ -37,6 +39,8 @@ router.register("learning-insights", feedback.LearningInsightViewSet)
 router.register("round-tables", round_tables.RoundTableViewSet)
 router.register("round-table-entries", round_tables.RoundTableEntryViewSet)
 router.register("round-table-votes", round_tables.RoundTableVoteViewSet)
+router.register("traces", traces.TraceViewSet)
+router.register("statistics", statistics.StatisticsViewSet)
 
 urlpatterns = [
     *router.urls,

@@ -17,7 +17,7 @@ from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMemb
 from agents.models.roundtables import Preference, RoundTable, RoundTableEntry, RoundTableStatus, RoundTableVote
 from agents.models.spans import SpanStatus
 from agents.models.templates import Complexity, Template
-from agents.models.traces import SpanKind, SpanStatistic, Trace
+from agents.models.traces import SpanKind, SpanStatistic, Trace, Width
 from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
 
 __all__ = [
@@ -66,4 +66,5 @@ __all__ = [
     "Template",
     "ToolExecution",
     "Trace",
+    "Width",
 ]

@@ -8,6 +8,7 @@ from agents.models.fields import HexField
 from agents.models.roster import Squad
 from agents.models.spans import SpanStatus
 from agents.models.work import Seconds, TaskRun
+from core.constraints import SameOrganization, one_of
 from core.ids import DatabaseUUID7, uuid7
 from core.models import RecordQuerySet
 
@@ -45,10 +46,22 @@ class Trace(Totals):
     has_root = models.BooleanField()
     session_id = models.CharField(max_length=200, blank=True)
     task_run = models.ForeignKey(
-        TaskRun, on_delete=models.SET_NULL, null=True, blank=True, related_name="traces", db_index=False
+        TaskRun,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="traces",
+        db_constraint=False,
+        db_index=False,
     )
     squad = models.ForeignKey(
-        Squad, on_delete=models.SET_NULL, null=True, blank=True, related_name="traces", db_index=False
+        Squad,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="traces",
+        db_constraint=False,
+        db_index=False,
     )
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField()
@@ -67,13 +80,33 @@ class Trace(Totals):
 
     class Meta:
         ordering = ["-started_at", "-id"]
-        constraints = [models.UniqueConstraint(fields=["organization", "trace_id"], name="agents_trace_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["organization", "trace_id"], name="agents_trace_unique"),
+            one_of("root_status", SpanStatus, name="agents_trace_status"),
+            SameOrganization("task_run", name="agents_trace_task_run"),
+            SameOrganization("squad", name="agents_trace_squad_same"),
+        ]
         indexes = [
             models.Index(fields=["organization", "started_at", "id"], name="agents_trace_newest"),
-            models.Index(fields=["task_run"], condition=Q(task_run__isnull=False), name="agents_trace_run"),
-            models.Index(fields=["squad", "started_at"], condition=Q(squad__isnull=False), name="agents_trace_squad"),
             models.Index(
-                fields=["organization", "session_id", "started_at"],
+                fields=["organization", "root_agent_name", "started_at", "id"], name="agents_trace_agent_newest"
+            ),
+            models.Index(fields=["organization", "root_status", "started_at", "id"], name="agents_trace_status_newest"),
+            models.Index(
+                fields=["organization", "started_at", "id"],
+                condition=Q(errors__gt=0),
+                name="agents_trace_failed_newest",
+            ),
+            models.Index(fields=["organization", "cost", "id"], name="agents_trace_dearest"),
+            models.Index(fields=["organization", "duration", "id"], name="agents_trace_longest"),
+            models.Index(
+                fields=["task_run", "started_at", "id"], condition=Q(task_run__isnull=False), name="agents_trace_run"
+            ),
+            models.Index(
+                fields=["squad", "started_at", "id"], condition=Q(squad__isnull=False), name="agents_trace_squad"
+            ),
+            models.Index(
+                fields=["organization", "session_id", "started_at", "id"],
                 condition=~Q(session_id=""),
                 name="agents_trace_session",
             ),
@@ -91,21 +124,29 @@ class SpanKind(models.TextChoices):
     TOOL_EXECUTION = "tool_execution", "Tool executions"
 
 
+class Width(models.TextChoices):
+    """How long the time is that a statistic is of."""
+
+    HOUR = "hour", "Hour"
+    DAY = "day", "Day"
+
+
 class SpanStatistic(Totals):
     """How many spans began in an hour or a day, what became of them and what they consumed.
 
-    ``dimension`` says by what they are told apart (all, agent, model, provider, tool, status), and ``value`` by which
+    ``dimension`` says by what they are told apart (agent, model, provider, tool, status), and ``value`` by which
     of these. ``durations`` counts them by duration, in buckets that each end 8 % above the one before (as DDSketch has
     it, Masson et al. 2019), so that percentiles of many rows are within 4 %.
     """
 
     organization_path = "organization"
 
+    id = models.UUIDField(primary_key=True, default=uuid7, db_default=DatabaseUUID7(), editable=False)
     organization = models.ForeignKey("core.Organization", on_delete=models.CASCADE, related_name="+", db_index=False)
     kind = models.CharField(max_length=20, choices=SpanKind)
     dimension = models.CharField(max_length=20)
     value = models.CharField(max_length=300)
-    width = models.CharField(max_length=4, choices=[("hour", "Hour"), ("day", "Day")])
+    width = models.CharField(max_length=10, choices=Width)
     start = models.DateTimeField()
     count = models.BigIntegerField(default=0)
     failures = models.BigIntegerField(default=0)
@@ -120,7 +161,9 @@ class SpanStatistic(Totals):
             models.UniqueConstraint(
                 fields=["organization", "kind", "dimension", "width", "start", "value"],
                 name="agents_spanstatistic_unique",
-            )
+            ),
+            one_of("kind", SpanKind, name="agents_spanstatistic_kind"),
+            one_of("width", Width, name="agents_spanstatistic_width"),
         ]
 
     def __str__(self) -> str:

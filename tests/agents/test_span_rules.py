@@ -511,7 +511,7 @@ def assert_statistics_follow(rows: list[tuple[str, Any]]) -> None:
         hour = row.started_at.replace(minute=0, second=0, microsecond=0)
         figures = {"count": 1, "failures": int(row.status in ("failed", "timeout")), "open": int(not row.completed_at)}
         if row.duration is not None:
-            bucket = 0 if row.duration <= 1e-6 else math.ceil(math.log(row.duration * 1e6) / math.log(1.04))
+            bucket = 1 if row.duration <= 1e-5 else 1 + math.ceil(math.log(row.duration * 1e5) / math.log(1.08))
             figures[f"bucket {bucket}"] = 1
         for dimension, value in told_apart(kind, row).items():
             for width, start in (("hour", hour), ("day", hour.replace(hour=0))):
@@ -521,7 +521,7 @@ def assert_statistics_follow(rows: list[tuple[str, Any]]) -> None:
     for each in SpanStatistic.objects.all():
         key = (each.kind, each.dimension, each.width, each.start, each.value)
         sums = {name: getattr(each, name) for name in (*TOTALS, "cost", "unpriced", "count", "failures", "open")}
-        sums |= {f"bucket {bucket}": count for bucket, count in each.durations.items()}
+        sums |= {f"bucket {bucket}": count for bucket, count in enumerate(each.durations, 1)}
         found[key] = {name: value for name, value in sums.items() if value}
     counted_up = {key: {name: value for name, value in sums.items() if value} for key, sums in counted.items()}
     assert {key: sums for key, sums in found.items() if sums} == counted_up

@@ -33,7 +33,7 @@ import orjson
 from django.core.management import call_command
 from django.db import connection, connections
 
-from agents.span_functions import LINK, _signed, statistics_of
+from agents.span_functions import LINK, signed, statistics_of
 from config.embedded_postgres.server import server_uri
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks.load import Connection, Figures, measure
@@ -112,7 +112,7 @@ def _fill(cursor: Any, number: int, organizations: list[Organization], folder: P
     cursor.execute(
         "INSERT INTO agents_spanstatistic (organization_id, kind, dimension, width, start, value, count, failures,"
         " open, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, unpriced, durations) "
-        + statistics_of(table, _signed(table, table, 1))
+        + statistics_of(table, signed(table, table, 1))
     )
     cursor.execute("SET session_replication_role = DEFAULT")
     cursor.execute("CREATE SCHEMA peer")

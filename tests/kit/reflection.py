@@ -1,5 +1,6 @@
 """What the project is made of, found by looking: models, addresses and endpoints, so that tests miss none."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,7 @@ from rest_framework import serializers
 
 from core.api.viewsets import RecordViewSet
 
+PK = re.compile(r"<\w+:pk>")  # whatever forms of a key the address takes, a record's own is among them
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
@@ -52,11 +54,11 @@ class Route:
     @property
     def is_detail(self) -> bool:
         """Tell whether the address names one record."""
-        return "<uuid:pk>" in self.template
+        return PK.search(self.template) is not None
 
     def path(self, pk: Any = None) -> str:
         """Return the address, for the record ``pk`` where it names one."""
-        return self.template.replace("<uuid:pk>", str(pk))
+        return PK.sub(str(pk), self.template)
 
     def __str__(self) -> str:
         return self.template

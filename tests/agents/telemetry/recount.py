@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import connection
 
-from agents.span_functions import LINK, _signed, statistics_of
+from agents.span_functions import LINK, signed, statistics_of
 
 TRACES = """
     SELECT organization_id, trace_id, started_at, completed_at, root_name, root_agent_name, root_status, has_root,
@@ -18,7 +18,7 @@ SUMS = (
     " durations::text"
 )
 STORED = f"SELECT {KEY}, {SUMS} FROM agents_spanstatistic WHERE count <> 0 ORDER BY {KEY}"
-COUNTED = " UNION ALL ".join(f"SELECT {KEY}, {SUMS} FROM ({statistics_of(t, _signed(t, t, 1))}) AS {t}" for t in LINK)
+COUNTED = " UNION ALL ".join(f"SELECT {KEY}, {SUMS} FROM ({statistics_of(t, signed(t, t, 1))}) AS {t}" for t in LINK)
 
 
 def rows(query: str) -> list[Any]:

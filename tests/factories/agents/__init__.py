@@ -12,6 +12,7 @@ from tests.factories.agents.projects import ModificationFactory, ProjectContextF
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
 from tests.factories.agents.round_tables import RoundTableEntryFactory, RoundTableFactory, RoundTableVoteFactory
 from tests.factories.agents.templates import TemplateFactory
+from tests.factories.agents.traces import SpanStatisticFactory, TraceFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "RoundTableEntryFactory",
     "RoundTableFactory",
     "RoundTableVoteFactory",
+    "SpanStatisticFactory",
     "SquadFactory",
     "SquadMemberFactory",
     "StoredContentFactory",
@@ -36,4 +38,5 @@ __all__ = [
     "TaskRunFactory",
     "TemplateFactory",
     "ToolExecutionFactory",
+    "TraceFactory",
 ]

@@ -1,0 +1,198 @@
+"""Statistics of executions, model calls and tool executions: counts, tokens, money and durations, by group.
+
+Groups that the database keeps sums for (see SpanStatistic) are read from these: rows of days where whole days are
+asked about, and rows of hours at the edges. They are kept in the spans' own transactions, so that they are never
+stale. What groups by work (squads, projects, tasks) is counted from the spans, which costs time in proportion to them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import accumulate
+from math import ceil
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from agents.models import Project, SpanKind, Squad, Task, Width
+from agents.services import workspans
+from agents.span_functions import FINEST, RATIO
+from core.connections import prepared_cursor
+
+PERCENTILES = (50, 95, 99)
+TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+SUMS = ("count", "failures", "open", *TOKENS, "cost", "unpriced")
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+BY_TIME = ("day", "hour")
+BY_WORK = ("squad", "project", "task")
+GROUPS: Mapping[str, tuple[str, ...]] = {
+    SpanKind.EXECUTION: ("agent", "model", "provider", "status", *BY_WORK, *BY_TIME),
+    SpanKind.MODEL_CALL: ("agent", "model", "provider", "status", *BY_WORK, *BY_TIME),
+    SpanKind.TOOL_EXECUTION: ("agent", "tool", "status", *BY_WORK, *BY_TIME),
+}
+# Executions in these groups answer for the model calls in them too, so that each call counts once.
+WITH_CALLS = (None, "agent", *BY_TIME)
+
+
+@dataclass
+class Group:
+    """What is known of one group. ``value`` is a name, a time or an id; None stands for all there is."""
+
+    value: Any
+    count: int = 0
+    failures: int = 0
+    open: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+    durations: Mapping[int, float | None] = field(default_factory=lambda: dict.fromkeys(PERCENTILES))
+
+    @property
+    def success_rate(self) -> float | None:
+        """Return the share of those that ended which neither failed nor timed out; None when none ended."""
+        ended = self.count - self.open
+        return (ended - self.failures) / ended if ended else None
+
+
+def statistics(
+    *, organization_id: UUID, kind: str, group_by: str | None, start: datetime, end: datetime
+) -> list[Group]:
+    """Return the groups of what began from ``start`` until before ``end``, both whole hours of UTC.
+
+    The groups come by time where they are times, and else by count, the largest first. What has no value to group it
+    by, such as a call that no agent is known of, is in no group.
+    """
+    assert group_by is None or group_by in GROUPS[kind]
+    if group_by in BY_WORK:
+        groups = list(_of_work(organization_id, kind, group_by, start, end))
+    else:
+        groups = list(_of_rollups(organization_id, kind, group_by, start, end))
+    if group_by is None:
+        return groups or [Group(None, durations=percentiles([]))]
+    if group_by in BY_TIME:
+        return sorted(groups, key=lambda group: group.value)
+    return sorted(groups, key=lambda group: (-group.count, str(group.value)))
+
+
+# --- From the sums that the database keeps -----------------------------------------------------------
+
+_ROLLUPS = """
+    SELECT s.kind, {value} AS value, {sums}, json_agg(s.durations)::text
+      FROM (VALUES {parts}) AS part (width, beginning, until)
+      JOIN agents_spanstatistic AS s
+        ON s.organization_id = %(organization)s AND s.kind = ANY(%(kinds)s) AND s.dimension = %(dimension)s
+       AND s.width = part.width AND s.start >= part.beginning AND s.start < part.until
+     GROUP BY 1, 2
+"""
+_VALUES = {
+    None: "NULL",
+    "day": "date_trunc('day', s.start, 'UTC')",
+    "hour": "s.start",
+}
+
+
+def _of_rollups(
+    organization_id: UUID, kind: str, group_by: str | None, start: datetime, end: datetime
+) -> Iterator[Group]:
+    kinds = [kind, SpanKind.MODEL_CALL] if kind == SpanKind.EXECUTION and group_by in WITH_CALLS else [kind]
+    parts = [("hour", start, end)] if group_by == "hour" else list(parts_of(start, end))
+    bounds = {f"{name}{i}": value for i, part in enumerate(parts) for name, value in zip("wbu", part, strict=True)}
+    sql = _ROLLUPS.format(
+        value=_VALUES.get(group_by, "s.value"),
+        sums=", ".join(f"sum(s.{name})" for name in SUMS),
+        parts=", ".join(f"(%(w{i})s, %(b{i})s::timestamptz, %(u{i})s::timestamptz)" for i in range(len(parts))),
+    )
+    # Every row has a status, so that the sums over all statuses are those of all rows.
+    dimension = "status" if group_by is None or group_by in BY_TIME else group_by
+    groups: dict[Any, Group] = {}
+    with prepared_cursor() as cursor:
+        cursor.execute(sql, {"organization": organization_id, "kinds": kinds, "dimension": dimension, **bounds})
+        for row_kind, value, *sums, durations in cursor.fetchall():
+            group = groups.setdefault(value, Group(value))
+            found = dict(zip(SUMS, sums, strict=True))
+            for name in (*TOKENS, "cost", "unpriced"):
+                setattr(group, name, getattr(group, name) + found[name])
+            if row_kind == kind:
+                group.count, group.failures, group.open = int(sums[0]), int(sums[1]), int(sums[2])
+                group.durations = percentiles(merged(orjson.loads(durations)))
+    for group in groups.values():
+        for name in (*TOKENS, "unpriced"):
+            setattr(group, name, int(getattr(group, name)))
+        if any(getattr(group, name) for name in SUMS):
+            yield group
+
+
+def parts_of(start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
+    """Yield which rows tell of a time: those of hours up to midnight, of whole days, and of hours again."""
+    first = _midnight(start + DAY - timedelta(microseconds=1))
+    last = _midnight(end)
+    if first >= last:
+        yield Width.HOUR.value, start, end
+        return
+    for width, begin, until in ((Width.HOUR, start, first), (Width.DAY, first, last), (Width.HOUR, last, end)):
+        if begin < until:
+            yield width.value, begin, until
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def merged(histograms: Iterable[Sequence[int]]) -> list[int]:
+    """Return the sum of histograms, each a count by bucket."""
+    return list(map(sum, zip(*histograms, strict=True)))
+
+
+def percentiles(histogram: Sequence[int]) -> dict[int, float | None]:
+    """Return percentiles in seconds, each the middle of the bucket in which the one of that rank is.
+
+    Each bucket ends 8 % above the one before it; what is answered is within 4 % of all that is in it (the relative
+    middle, as DDSketch has it).
+    """
+    wanted = sum(histogram)
+    ranks = {each: max(1, ceil(wanted * each / 100)) for each in PERCENTILES}
+    found: dict[int, float | None] = dict.fromkeys(PERCENTILES)
+    for number, passed in enumerate(accumulate(histogram)):
+        for each, rank in ranks.items():
+            if found[each] is None and passed >= rank:
+                found[each] = 2 * FINEST * RATIO**number / (RATIO + 1)
+    return found
+
+
+# --- From the spans of work --------------------------------------------------------------------------
+
+
+def _of_work(organization_id: UUID, kind: str, group_by: str, start: datetime, end: datetime) -> Iterator[Group]:
+    for row in workspans.by_work(
+        organization_id=organization_id, kind=kind, group_by=group_by, start=start, end=end, percentiles=PERCENTILES
+    ):
+        durations = dict(zip(PERCENTILES, row.pop("durations") or [None] * len(PERCENTILES), strict=True))
+        yield Group(durations=durations, **row)
+
+
+# --- When ----------------------------------------------------------------------------------------------
+
+
+def period(count: int, unit: timedelta, *, now: datetime) -> tuple[datetime, datetime]:
+    """Return the bounds of the last ``count`` hours or days of UTC, the one under way being the last of them."""
+    moment = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    end = (_midnight(moment) if unit == DAY else moment) + unit
+    return end - count * unit, end
+
+
+def is_whole_hour(moment: datetime) -> bool:
+    """Tell whether a time is a whole hour of UTC."""
+    there = moment.astimezone(UTC)
+    return not (there.minute or there.second or there.microsecond)
+
+
+def names_of(organization_id: UUID, group_by: str, values: Sequence[Any]) -> dict[Any, str]:
+    """Return what the squads, projects or tasks with these ids are called."""
+    model: Any = {"squad": Squad, "project": Project, "task": Task}[group_by]
+    return dict(model.objects.for_organization(organization_id).filter(pk__in=values).values_list("pk", "name"))

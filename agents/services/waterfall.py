@@ -1,0 +1,189 @@
+"""What the waterfall of a trace is drawn from: a bounded number of bars, whatever the trace's size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from agents.models import AgentType, Trace
+from agents.services import traces
+
+MOST_BARS = 500
+DEEPEST = 24  # what is deeper is indented no further
+THINNEST = 0.15  # percent of the width, so that what took no time is still seen
+TICKS = 5
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a kind of span is told apart: by a letter, for who doesn't see the colour, and by a colour."""
+
+    name: str
+    letter: str
+    css: str
+
+
+KINDS = {
+    "model_call": Kind("Model call", "M", "model"),
+    "tool_execution": Kind("Tool execution", "T", "tool"),
+    AgentType.AGENT: Kind("Agent", "A", "agent"),
+    AgentType.WORKFLOW: Kind("Workflow", "W", "step"),
+    AgentType.CHAIN: Kind("Chain", "C", "step"),
+    AgentType.RETRIEVER: Kind("Retriever", "R", "search"),
+    AgentType.RERANKER: Kind("Reranker", "K", "search"),
+    AgentType.GUARDRAIL: Kind("Guardrail", "G", "check"),
+    AgentType.EVALUATOR: Kind("Evaluator", "E", "check"),
+    AgentType.STEP: Kind("Step", "S", "step"),
+}
+FAILED = ("failed", "timeout")
+
+
+@dataclass
+class Bar:
+    """One row of the drawing. Times are percent of the width; ``hidden`` tells how many spans inside aren't drawn."""
+
+    id: str
+    kind: str
+    look: Kind
+    name: str
+    status: str
+    error: str
+    failed: bool
+    indent: int
+    depth: int
+    left: str
+    width: str
+    started: str
+    duration: str
+    tokens: int | None
+    cost: str
+    counted: bool
+    model: str
+    hidden: int
+    url: str = ""
+
+
+@dataclass
+class Drawing:
+    """The bars of one page, the time axis above them, and where to go from here."""
+
+    bars: list[Bar]
+    ticks: list[tuple[str, str]]
+    path: list[tuple[str, str]] = field(default_factory=list)
+    shown: int = 0
+    all: int = 0
+    cut_depth: int | None = None
+    following: str | None = None
+    under: str | None = None
+
+
+def draw(trace: Trace, tree: traces.Tree, *, under: int | None, begin: int | None) -> Drawing:
+    """Return the drawing of a trace, or of what is under one span of it, from ``begin`` on.
+
+    Where there are more than ``MOST_BARS`` spans, the deep ones are left out, and whoever holds them says how many
+    they are. Where even the least deep are more, the drawing ends, and ``following`` is the span that comes next.
+    """
+    scope = range(len(tree)) if under is None else tree.subtree(under)
+    places, cut_depth = _shallow(tree, scope)
+    if begin is not None:
+        places = [place for place in places if place >= begin]
+    page = places[:MOST_BARS]
+    rows = list(traces.as_rows(tree, page))
+    path = [] if under is None else [*tree.path_to(under), under]
+    named = list(traces.as_rows(tree, path))
+    begins, ends = _bounds(trace, rows if under is not None else [])
+    drawn = set(page)
+    base = tree.depths[under] if under is not None else 0
+    bars = [
+        _bar(row, begins, ends, base, hidden=_hidden(tree, place, drawn, cut_depth))
+        for place, row in zip(page, rows, strict=True)
+    ]
+    return Drawing(
+        bars=bars,
+        ticks=_ticks((ends - begins).total_seconds()),
+        path=[(str(row["id"]), row["name"]) for row in named],
+        shown=len(page),
+        all=len(scope),
+        cut_depth=cut_depth,
+        following=tree.ids[places[MOST_BARS]] if len(places) > MOST_BARS else None,
+        under=None if under is None else tree.ids[under],
+    )
+
+
+def _shallow(tree: traces.Tree, scope: range) -> tuple[Sequence[int], int | None]:
+    """Return the places of as many levels as fit, at least of the first two, and the deepest of these levels."""
+    if len(scope) <= MOST_BARS:
+        return scope, None
+    top = min(tree.depths[place] for place in scope)
+    by_depth: dict[int, int] = {}
+    for place in scope:
+        by_depth[tree.depths[place]] = by_depth.get(tree.depths[place], 0) + 1
+    deepest, total = top, 0
+    for depth in sorted(by_depth):
+        total += by_depth[depth]
+        if total > MOST_BARS and depth > top + 1:
+            break
+        deepest = depth
+    if deepest == max(by_depth):
+        return scope, None
+    return [place for place in scope if tree.depths[place] <= deepest], deepest
+
+
+def _hidden(tree: traces.Tree, place: int, drawn: set[int], cut_depth: int | None) -> int:
+    """Return how many spans inside aren't drawn because they are too deep."""
+    return tree.below[place] if tree.depths[place] == cut_depth else 0
+
+
+def _bounds(trace: Trace, rows: list[dict[str, Any]]) -> tuple[datetime, datetime]:
+    """Return the time that the width stands for: the trace's, or that of the part which is drawn."""
+    starts = [row["started_at"] for row in rows if row["started_at"]]
+    if not starts:
+        return trace.started_at, trace.completed_at
+    return min(starts), max(row["completed_at"] or row["started_at"] for row in rows if row["started_at"])
+
+
+def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hidden: int) -> Bar:
+    whole = (ends - begins).total_seconds() or 1e-6
+    started = row["started_at"] or begins
+    left = (started - begins).total_seconds() / whole * 100
+    seconds = row["duration"] if row["duration"] is not None else max(0.0, (ends - started).total_seconds())
+    width = max(seconds / whole * 100, THINNEST)
+    tokens = [row[name] for name in ("input_tokens", "output_tokens") if row[name] is not None]
+    depth = row["depth"] - base
+    return Bar(
+        id=str(row["id"]),
+        kind=row["kind"],
+        look=KINDS[row["type"] if row["kind"] == "execution" else row["kind"]],
+        name=row["name"],
+        status=row["status"],
+        error=row["error_type"],
+        failed=row["status"] in FAILED,
+        indent=min(depth, DEEPEST),
+        depth=depth,
+        left=f"{min(left, 100 - THINNEST):.3f}%",
+        width=f"{min(width, 100):.3f}%",
+        started=f"+{told(left / 100 * whole)}",
+        duration="still open" if row["duration"] is None else told(row["duration"]),
+        tokens=sum(tokens) if tokens else None,
+        cost="" if row["cost"] is None else f"${Decimal(row['cost']):.4f}",
+        counted=row["counted"],
+        model=row["model"],
+        hidden=hidden,
+    )
+
+
+def _ticks(seconds: float) -> list[tuple[str, str]]:
+    """Return where the axis has its marks, in percent, and what they say."""
+    return [(f"{100 * each / TICKS:.0f}%", told(seconds * each / TICKS)) for each in range(TICKS + 1)]
+
+
+def told(seconds: float) -> str:
+    """Return a time as people read it."""
+    if seconds < 0.001:
+        return f"{seconds * 1_000_000:.0f} µs"
+    if seconds < 1:
+        return f"{seconds * 1_000:.3g} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"

@@ -1,0 +1,498 @@
+"""Statistics over HTTP, held against a count in plain Python, and the commands that check and reprice."""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from agents import prices
+from agents.models import Agent, AgentExecution, ModelCall, SpanStatistic, Trace
+from agents.services import recounts, statistics
+from agents.telemetry.spans import Span
+from core.models import Organization
+from tests.factories.agents import ProjectFactory, SquadFactory, TaskFactory, TaskRunFactory
+from tests.kit.cast import Actor
+from tests.kit.spans import NOON, agent, call, step, stored, tool
+
+pytestmark = pytest.mark.django_db
+
+EXECUTIONS = "/api/v1/statistics/executions/"
+MODEL_CALLS = "/api/v1/statistics/model-calls/"
+TOOL_EXECUTIONS = "/api/v1/statistics/tool-executions/"
+USAGE = "/api/v1/statistics/usage/"
+ADDRESSES = {"execution": EXECUTIONS, "model_call": MODEL_CALLS, "tool_execution": TOOL_EXECUTIONS}
+START = datetime(2026, 3, 1, 5, tzinfo=UTC)
+END = datetime(2026, 3, 5, 19, tzinfo=UTC)
+MODELS = [("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-20250514"), ("acme", "homegrown-7b")]
+TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
+
+
+# --- The count in plain Python -----------------------------------------------------------------------
+
+
+def many_spans(seed: int = 4) -> list[Span]:
+    """Return traces of six days: agents with steps, calls and tools; some fail, some repeat what is inside."""
+    chance = random.Random(seed)
+    spans = []
+    for number in range(150):
+        at = START - timedelta(hours=10) + timedelta(seconds=chance.randrange(6 * 86_400))
+        common: dict[str, Any] = {"trace": number + 1, "at": at}
+
+        def ended() -> dict[str, Any]:
+            return {
+                "seconds": 10 ** chance.uniform(-3, 2),
+                "status": chance.choice(["completed"] * 8 + ["failed", "timeout"]),
+            }
+
+        def usage() -> dict[str, Any]:
+            names = dict(zip(TOKENS, (chance.randrange(5_000), chance.randrange(500), 30, 20), strict=True))
+            return names if chance.random() < 0.9 else {"input_tokens": None, "output_tokens": None}
+
+        spans.append(agent(1, agent_name=chance.choice("abc"), **common, **ended(), **usage()))
+        spans.append(step(2, 1, **common, **ended(), **(usage() if chance.random() < 0.3 else {})))
+        for each in range(chance.randrange(4)):
+            provider, model = chance.choice(MODELS)
+            names = {"provider": provider, "request_model": model}
+            spans.append(call(10 + each, chance.choice([1, 2]), after=each, **common, **ended(), **names, **usage()))
+        spans.append(tool(20, 2, tool_name=chance.choice(["search", "read"]), **common, **ended()))
+        if chance.random() < 0.2:
+            spans.append(agent(30, 2, agent_name="helper", **common, **ended(), **usage()))
+    return spans
+
+
+def began(each: Span) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=each.started_ns // 1_000)
+
+
+def key(each: Span) -> tuple[bytes, bytes | None]:
+    return each.trace_id, each.span_id
+
+
+def reports(each: Span) -> bool:
+    return each.input_tokens is not None or each.output_tokens is not None
+
+
+class Counted:
+    """What the spans amount to, worked out from the tree of each trace."""
+
+    def __init__(self, spans: Iterable[Span]) -> None:
+        self.spans = list(spans)
+        self.by_key = {key(each): each for each in self.spans}
+        self.above_usage = {key(around) for each in self.spans if reports(each) for around in self.around(each)}
+
+    def around(self, each: Span) -> list[Span]:
+        found: list[Span] = []
+        while each.parent_span_id is not None:
+            each = self.by_key[each.trace_id, each.parent_span_id]
+            found.append(each)
+        return found
+
+    def agent_of(self, each: Span) -> str:
+        return next((one.agent_name for one in (each, *self.around(each)) if one.agent_name), "")
+
+    def usage(self, each: Span) -> dict[str, Any]:
+        nothing = dict.fromkeys((*TOKENS, "unpriced"), 0) | {"cost": Decimal(0)}
+        if each.kind == "tool_execution" or (each.kind == "execution" and key(each) in self.above_usage):
+            return nothing
+        tokens = {name: getattr(each, name) or 0 for name in TOKENS}
+        if each.kind == "execution" or not reports(each):
+            return nothing | tokens
+        units = prices.price(
+            each.provider,
+            each.request_model,
+            each.started_ns / 1e9,
+            **{name: getattr(each, name) for name in (*TOKENS, "cache_write_tokens")},
+        )
+        return tokens | {"unpriced": int(units is None), "cost": Decimal(units or 0) / prices.UNITS}
+
+    def groups(
+        self, kind: str, value_of: Callable[[Span], Any], also: Callable[[Span], bool] = lambda each: False
+    ) -> dict[Any, dict[str, Any]]:
+        """Return the figures by value of what began between START and END; ``also`` adds what others consumed."""
+        groups: defaultdict[Any, dict[str, Any]] = defaultdict(
+            lambda: dict.fromkeys(("count", "failures", *TOKENS, "unpriced"), 0) | {"cost": Decimal(0), "seconds": []}
+        )
+        for each in self.spans:
+            value = value_of(each)
+            if value == "" or not START <= began(each) < END:
+                continue
+            if each.kind == kind or also(each):
+                for name, number in self.usage(each).items():
+                    groups[value][name] += number
+            if each.kind == kind and not (value_of == self.agent_of and each.agent_type not in ("agent", "")):
+                groups[value]["count"] += 1
+                groups[value]["failures"] += each.status in ("failed", "timeout")
+                groups[value]["seconds"].append((each.ended_ns - each.started_ns) / 1e9)
+        used = ("count", *TOKENS, "unpriced")
+        return {value: group for value, group in groups.items() if any(group[name] for name in used)}
+
+
+def percentile(seconds: list[float], percent: int) -> float | None:
+    return sorted(seconds)[max(1, math.ceil(len(seconds) * percent / 100)) - 1] if seconds else None
+
+
+def compare(answer: Any, expected: dict[Any, dict[str, Any]], *, tolerance: float = 0.04) -> None:
+    """Hold an answer against the count: counts and money exactly, percentiles within 4 %."""
+    assert answer.status_code == 200, answer.json()
+    groups = {group["value"]: group for group in answer.json()["groups"]}
+    assert len(groups) == len(answer.json()["groups"])
+    assert set(groups) == {None if value is None else str(value) for value in expected}
+    for value, figures in expected.items():
+        group = groups[None if value is None else str(value)]
+        told = {name: group[name] for name in ("count", "failures", *TOKENS, "unpriced")}
+        assert told == {name: figures[name] for name in told}, value
+        assert Decimal(group["cost"]) == figures["cost"]
+        rate = (figures["count"] - figures["failures"]) / figures["count"] if figures["count"] else None
+        assert group["success_rate"] == rate
+        for percent in (50, 95, 99):
+            exact = percentile(figures["seconds"], percent)
+            assert group["duration"][f"p{percent}"] == (
+                exact if exact is None else pytest.approx(exact, rel=tolerance + 1e-9)
+            )
+
+
+@pytest.fixture
+def counted(organization: Organization, other_organization: Organization) -> Counted:
+    """Many spans of ours, and as many of the other organization's, which must not be seen."""
+    stored(other_organization, many_spans(seed=5))
+    return Counted(stored(organization, many_spans()))
+
+
+WHEN = {"start": START.isoformat(), "end": END.isoformat()}
+
+
+def hour(each: Span) -> str:
+    return began(each).replace(minute=0, second=0, microsecond=0).isoformat()
+
+
+def day(each: Span) -> str:
+    return began(each).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
+
+
+def used_with(kind: str) -> Callable[[Span], bool]:
+    """Return what executions answer for too, by agent and time: what model calls consumed."""
+    return lambda each: kind == "execution" and each.kind == "model_call"
+
+
+# --- Groups ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ADDRESSES)
+def test_groups_are_what_counting_says(kind: str, counted: Counted, viewer: Actor) -> None:
+    def ask(group_by: str) -> Any:
+        return viewer.by_key.get(ADDRESSES[kind], {**WHEN, "group_by": group_by})
+
+    compare(ask("agent"), counted.groups(kind, counted.agent_of, used_with(kind)))
+    compare(ask("day"), counted.groups(kind, day, used_with(kind)))
+    compare(ask("hour"), counted.groups(kind, hour, used_with(kind)))
+    compare(ask("status"), counted.groups(kind, lambda each: each.status))
+    compare(viewer.by_key.get(ADDRESSES[kind], WHEN), counted.groups(kind, lambda each: None, used_with(kind)))
+
+
+def test_calls_by_model_and_provider_and_tools_by_name(counted: Counted, viewer: Actor) -> None:
+    def ask(address: str, group_by: str) -> Any:
+        return viewer.by_key.get(address, {**WHEN, "group_by": group_by})
+
+    compare(ask(MODEL_CALLS, "model"), counted.groups("model_call", lambda each: each.request_model))
+    compare(ask(MODEL_CALLS, "provider"), counted.groups("model_call", lambda each: each.provider))
+    compare(ask(TOOL_EXECUTIONS, "tool"), counted.groups("tool_execution", lambda each: each.tool_name))
+
+
+def test_groups_by_time_come_in_order_and_others_by_count(counted: Counted, viewer: Actor) -> None:
+    days = [group["value"] for group in viewer.by_key.get(EXECUTIONS, {**WHEN, "group_by": "day"}).json()["groups"]]
+    assert days == sorted(days)
+    agents = viewer.by_key.get(EXECUTIONS, {**WHEN, "group_by": "agent"}).json()["groups"]
+    assert [each["count"] for each in agents] == sorted((each["count"] for each in agents), reverse=True)
+
+
+@pytest.mark.parametrize("hours", [(0, 24), (1, 24), (0, 23), (3, 9), (5, 100), (23, 25), (20, 52)])
+def test_any_whole_hours_can_be_asked_for(hours: tuple[int, int], organization: Organization, viewer: Actor) -> None:
+    midnight = NOON.replace(hour=0)
+    stored(organization, [tool(1, trace=n + 1, at=midnight + timedelta(hours=n, minutes=59)) for n in range(120)])
+    when = [(midnight + timedelta(hours=each)).isoformat() for each in hours]
+    [group] = viewer.by_key.get(TOOL_EXECUTIONS, {"start": when[0], "end": when[1]}).json()["groups"]
+    assert group["count"] == hours[1] - hours[0]
+
+
+def test_sums_are_read_in_one_query_of_few_rows(counted: Counted, viewer: Actor) -> None:
+    viewer.by_key.get(EXECUTIONS, WHEN)
+    with CaptureQueriesContext(connection) as queries:
+        viewer.by_key.get(EXECUTIONS, {**WHEN, "group_by": "agent"})
+    assert len([query for query in queries if "agents_" in query["sql"]]) == 1
+    parts = list(statistics.parts_of(START, END))
+    assert [width for width, _, _ in parts] == ["hour", "day", "hour"]
+    assert (parts[0][1], parts[-1][2]) == (START, END)
+    assert all(one[2] == following[1] for one, following in pairwise(parts))
+
+
+def test_a_span_is_counted_at_once_in_the_present_period(organization: Organization, viewer: Actor) -> None:
+    for period in ("1h", "24h", "1d", "7d", "90d"):
+        before = viewer.by_key.get(EXECUTIONS, {"period": period}).json()["groups"][0]["count"]
+        number = AgentExecution.objects.count() + 1
+        stored(organization, [agent(1, trace=number, at=datetime.now(tz=UTC), after=-0.001, seconds=0.001)])
+        answer = viewer.by_key.get(EXECUTIONS, {"period": period}).json()
+        assert answer["groups"][0]["count"] == before + 1
+        length = datetime.fromisoformat(answer["end"]) - datetime.fromisoformat(answer["start"])
+        assert length == timedelta(**{{"h": "hours", "d": "days"}[period[-1]]: int(period[:-1])})
+
+
+def test_what_changes_or_goes_moves_the_figures(organization: Organization, viewer: Actor) -> None:
+    stored(organization, [agent(1), call(2, 1), tool(3, 1)])
+    ModelCall.objects.update(status="failed")
+    [group] = viewer.by_key.get(MODEL_CALLS, WHEN).json()["groups"]
+    assert (group["failures"], group["success_rate"]) == (1, 0.0)
+    AgentExecution.objects.all().delete()
+    [group] = viewer.by_key.get(MODEL_CALLS, WHEN).json()["groups"]
+    assert (group["count"], group["cost"], group["duration"]["p50"]) == (0, "0.0000000000", None)
+    assert viewer.by_key.get(MODEL_CALLS, {**WHEN, "group_by": "model"}).json()["groups"] == []
+    assert list(recounts.differences(organization.pk)) == []
+
+
+def test_what_a_step_alone_reports_counts_for_its_agent(organization: Organization, viewer: Actor) -> None:
+    stored(organization, [agent(1, input_tokens=70), step(2, 1, input_tokens=70), step(3, 1)])
+    [group] = viewer.by_key.get(EXECUTIONS, {**WHEN, "group_by": "agent"}).json()["groups"]
+    assert (group["value"], group["count"], group["input_tokens"]) == ("planner", 1, 70)
+    assert list(recounts.differences(organization.pk)) == []
+
+
+@pytest.mark.parametrize("seconds", [0, 1e-6, 2e-6, 0.000123, 0.01, 1, 59.999999, 7_200, 10_000_000])
+def test_percentiles_are_within_four_percent_of_any_duration(
+    seconds: float, organization: Organization, viewer: Actor
+) -> None:
+    stored(organization, [tool(1, seconds=seconds)])
+    [group] = viewer.by_key.get(TOOL_EXECUTIONS, WHEN).json()["groups"]
+    assert group["duration"]["p50"] == pytest.approx(seconds, rel=0.04, abs=1e-5)
+
+
+# --- Work ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def work(organization: Organization) -> dict[str, Any]:
+    """Two tasks, of one project and two squads, with a run and a trace each; and executions without a trace."""
+    project = ProjectFactory(organization=organization)
+    squads = [SquadFactory(organization=organization) for _ in range(2)]
+    tasks = [TaskFactory(organization=organization, project=project, squad=squad) for squad in squads]
+    runs = [TaskRunFactory(organization=organization, task=task) for task in tasks]
+    for number, run in enumerate(runs):
+        stored(
+            organization,
+            [
+                agent(1, trace=number + 1, task_run_id=run.pk, seconds=3),
+                call(2, 1, trace=number + 1, seconds=1),
+                call(3, 1, trace=number + 1, seconds=2, status="failed"),
+                tool(4, 1, trace=number + 1),
+            ],
+        )
+    times = {"status": "completed", "started_at": NOON, "completed_at": NOON + timedelta(seconds=5)}
+    plain = {"organization": organization, **times}
+    outer = AgentExecution.objects.create(name="outer", task_run=runs[0], **plain)
+    inner = AgentExecution.objects.create(name="inner", parent_execution=outer, **plain)
+    priced = {"input_tokens": 10, "pricing": "computed", "cost": Decimal("0.5")}
+    ModelCall.objects.create(name="chat", execution=inner, provider="x", request_model="y", **priced, **plain)
+    in_trace = AgentExecution.objects.get(trace_id=Trace.objects.get(task_run=runs[1]).trace_id)
+    ModelCall.objects.create(name="chat", execution=in_trace, provider="x", request_model="y", **priced, **plain)
+    stored(organization, [agent(1, trace=99), call(2, 1, trace=99)])  # nobody's work
+    return {"project": project, "squads": squads, "tasks": tasks, "runs": runs, "outer": outer}
+
+
+CALL = Decimal("0.0035")  # a call of 1,000 tokens in and 100 out, at 2.5 and 10 dollars a million
+
+
+def test_work_is_counted_with_what_has_no_trace(work: dict[str, Any], viewer: Actor) -> None:
+    answer = viewer.by_key.get(MODEL_CALLS, {**WHEN, "group_by": "task"}).json()
+    groups = {group["value"]: group for group in answer["groups"]}
+    assert set(groups) == {str(task.pk) for task in work["tasks"]}
+    for task in work["tasks"]:
+        group = groups[str(task.pk)]
+        assert (group["name"], group["count"], group["failures"]) == (task.name, 3, 1)
+        assert Decimal(group["cost"]) == 2 * CALL + Decimal("0.5")
+        assert group["duration"] == {"p50": 2.0, "p95": 5.0, "p99": 5.0}
+    [project] = viewer.by_key.get(MODEL_CALLS, {**WHEN, "group_by": "project"}).json()["groups"]
+    assert (project["count"], project["input_tokens"]) == (6, 4_020)
+    squads = viewer.by_key.get(EXECUTIONS, {**WHEN, "group_by": "squad"}).json()["groups"]
+    assert {group["value"]: (group["count"], Decimal(group["cost"])) for group in squads} == {
+        str(work["squads"][0].pk): (3, 2 * CALL + Decimal("0.5")),
+        str(work["squads"][1].pk): (1, 2 * CALL + Decimal("0.5")),
+    }
+
+
+def test_work_out_of_the_time_asked_for_is_not_counted(work: dict[str, Any], viewer: Actor) -> None:
+    later = {"start": "2026-03-04T13:00:00Z", "end": "2026-03-04T14:00:00Z", "group_by": "task"}
+    assert viewer.by_key.get(MODEL_CALLS, later).json()["groups"] == []
+
+
+def test_the_usage_of_one_record(work: dict[str, Any], viewer: Actor, organization: Organization) -> None:
+    def usage(**record: Any) -> tuple[int, int, int, Decimal]:
+        answer = viewer.by_key.get(USAGE, {name: str(each.pk) for name, each in record.items()})
+        assert answer.status_code == 200, answer.json()
+        found = answer.json()
+        return found["executions"], found["model_calls"], found["tool_executions"], Decimal(found["cost"])
+
+    half, two = Decimal("0.5"), 2 * CALL
+    assert usage(execution=work["outer"]) == (2, 1, 0, half)
+    assert usage(task_run=work["runs"][0]) == (3, 3, 1, two + half)
+    assert usage(task_run=work["runs"][1]) == (1, 3, 1, two + half)
+    assert usage(task=work["tasks"][0]) == (3, 3, 1, two + half)
+    assert usage(squad=work["squads"][1]) == (1, 3, 1, two + half)
+    assert usage(project=work["project"]) == (4, 6, 2, 2 * two + 2 * half)
+    assert usage(trace=Trace.objects.get(task_run=work["runs"][1])) == (1, 3, 1, two + half)
+    root = AgentExecution.objects.get(trace_id=Trace.objects.get(task_run=work["runs"][1]).trace_id)
+    assert usage(execution=root) == (1, 3, 1, two + half)
+    planner = Agent.objects.get(organization=organization, name="planner")
+    assert usage(agent=planner) == (3, 5, 2, 5 * CALL)
+    assert usage(task=TaskFactory(organization=organization)) == (0, 0, 0, 0)
+
+
+def test_totals_that_repeat_are_not_added(organization: Organization, viewer: Actor) -> None:
+    stored(organization, [agent(1, input_tokens=1_000), step(2, 1, input_tokens=1_000), call(3, 2), agent(4, 1)])
+    trace = Trace.objects.get()
+    root = AgentExecution.objects.get(span_id=(1).to_bytes(8))
+    for name, record in (("trace", trace), ("execution", root)):
+        assert viewer.by_key.get(USAGE, {name: str(record.pk)}).json()["input_tokens"] == 1_000
+    assert trace.input_tokens == 1_000
+
+
+def test_executions_inside_each_other_end(organization: Organization, viewer: Actor) -> None:
+    plain = {"organization": organization, "status": "running", "started_at": NOON, "input_tokens": 5}
+    one = AgentExecution.objects.create(name="one", **plain)
+    two = AgentExecution.objects.create(name="two", parent_execution=one, **plain)
+    AgentExecution.objects.filter(pk=one.pk).update(parent_execution=two)
+    assert viewer.by_key.get(USAGE, {"execution": str(one.pk)}).json()["executions"] == 2
+
+
+def test_usage_of_what_is_theirs_is_not_found(stranger: Actor, work: dict[str, Any]) -> None:
+    records = {
+        "execution": work["outer"],
+        "trace": Trace.objects.first(),
+        "task_run": work["runs"][0],
+        "task": work["tasks"][0],
+        "squad": work["squads"][0],
+        "project": work["project"],
+        "agent": Agent.objects.get(name="planner"),
+    }
+    for name, record in records.items():
+        assert stranger.by_key.get(USAGE, {name: str(record.pk)}).status_code == 404
+    for address in ADDRESSES.values():
+        for group_by in ("squad", "project", "task", "agent"):
+            assert stranger.by_key.get(address, {**WHEN, "group_by": group_by}).json()["groups"] == []
+
+
+# --- What is refused -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "question", "field", "words"),
+    [
+        (
+            EXECUTIONS,
+            {"group_by": "tool"},
+            "group_by",
+            "agent, model, provider, status, squad, project, task, day, hour",
+        ),
+        (TOOL_EXECUTIONS, {"group_by": "model"}, "group_by", "agent, tool, status"),
+        (EXECUTIONS, {"period": "1w"}, "period", "24h"),
+        (EXECUTIONS, {"period": "0h"}, "period", "24h"),
+        (EXECUTIONS, {"period": "24h", "start": "2026-03-04T12:00:00Z"}, "period", "start"),
+        (EXECUTIONS, {"start": "2026-03-04T12:30:00Z"}, "start", "whole hour"),
+        (EXECUTIONS, {"start": "2026-03-04T12:00:00+05:30"}, "start", "whole hour"),
+        (EXECUTIONS, {"end": "2026-03-04T12:00:00Z"}, "start", "along with"),
+        (EXECUTIONS, {"start": "2026-03-04T12:00:00Z", "end": "2026-03-04T12:00:00Z"}, "start", "before"),
+        (EXECUTIONS, {"start": "1990-03-04T12:00:00Z", "end": "2026-03-04T12:00:00Z"}, "start", "1100 days"),
+        (EXECUTIONS, {"period": "365d", "group_by": "hour"}, "period", "92 days"),
+        (EXECUTIONS, {"by": "agent"}, "by", "no such parameter"),
+        (USAGE, {}, "usage", "exactly one"),
+        (USAGE, {"task": "5"}, "task", "no id"),
+        (USAGE, {"tusk": "5"}, "tusk", "no such parameter"),
+    ],
+)
+def test_a_question_that_has_no_answer_is_refused(
+    address: str, question: dict[str, str], field: str, words: str, viewer: Actor
+) -> None:
+    answer = viewer.by_key.get(address, question)
+    assert answer.status_code == 400
+    [error] = answer.json()["errors"]
+    assert error["field"] == field
+    assert words in error["detail"]
+
+
+# --- Commands ------------------------------------------------------------------------------------------
+
+
+def run(*command: str) -> str:
+    output = StringIO()
+    call_command(*command, stdout=output)
+    return output.getvalue()
+
+
+def test_check_spans_finds_nothing_where_only_spans_were_written(counted: Counted) -> None:
+    assert "are right" in run("check_spans")
+
+
+def test_check_spans_finds_and_mends_what_was_written_past_the_triggers(
+    counted: Counted, organization: Organization
+) -> None:
+    before = [list(model.objects.order_by("pk").values()) for model in (Trace, SpanStatistic)]
+    changed, gone, _ = Trace.objects.filter(organization=organization).order_by("pk")[:3]
+    Trace.objects.filter(pk=changed.pk).update(cost=5, errors=77)
+    Trace.objects.filter(pk=gone.pk).delete()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE agents_spanstatistic SET durations = '{\"7\": 1}' WHERE dimension = 'tool'")
+    output = StringIO()
+    with pytest.raises(CommandError, match="rows are wrong"):
+        call_command("check_spans", stdout=output)
+    assert f"trace {changed.trace_id}: cost is 5, counted" in output.getvalue()
+    assert f"trace {gone.trace_id}: is missing" in output.getvalue()
+    assert "statistic tool_execution tool" in output.getvalue()
+    assert "mended" in run("check_spans", "--mend")
+    assert "are right" in run("check_spans")
+    for model, rows in zip((Trace, SpanStatistic), before, strict=True):
+        own = ("id",)
+        now = [{name: row[name] for name in row if name not in own} for row in model.objects.values()]
+        then = [{name: row[name] for name in row if name not in own} for row in rows]
+        assert sorted(map(str, now)) == sorted(map(str, then))
+
+
+def test_reprice_computes_costs_anew_and_the_sums_follow(organization: Organization, viewer: Actor) -> None:
+    stored(
+        organization,
+        [
+            agent(1),
+            call(2, 1),
+            call(3, 1, request_model="unheard-of"),
+            call(4, 1, input_tokens=None, output_tokens=None),
+        ],
+    )
+    stored(organization, [call(1, trace=2, at=NOON - timedelta(days=9))])
+    ModelCall.objects.filter(pricing="computed").update(cost=None, pricing="unknown_model")
+    assert Trace.objects.get(trace_id=(1).to_bytes(16)).unpriced == 2
+    assert "1 of 3 model calls" in run("reprice", "--since", "2026-03-04")
+    trace = Trace.objects.get(trace_id=(1).to_bytes(16))
+    assert (trace.cost, trace.unpriced) == (CALL, 1)
+    [group] = viewer.by_key.get(MODEL_CALLS, {"start": "2026-03-04T00:00:00Z", "end": "2026-03-05T00:00:00Z"}).json()[
+        "groups"
+    ]
+    assert (Decimal(group["cost"]), group["unpriced"]) == (CALL, 1)
+    assert Trace.objects.get(trace_id=(2).to_bytes(16)).cost == 0
+    assert "0 of 3" in run("reprice", "--since", "2026-03-04T00:00:00Z")
+    assert "1 of 4" in run("reprice", "--since", "2026-01-01")
+    with pytest.raises(CommandError, match="is no time"):
+        run("reprice", "--since", "yesterday")
+    assert list(recounts.differences(organization.pk)) == []
+
+
+def test_a_span_that_goes_on_has_no_rate_and_no_duration(organization: Organization, viewer: Actor) -> None:
+    AgentExecution.objects.create(organization=organization, name="on", status="running", started_at=NOON)
+    [group] = viewer.by_key.get(EXECUTIONS, WHEN).json()["groups"]
+    assert (group["count"], group["open"], group["success_rate"]) == (1, 1, None)
+    assert group["duration"] == {"p50": None, "p95": None, "p99": None}
