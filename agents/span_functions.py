@@ -260,9 +260,9 @@ $body$;
 COMMENT ON FUNCTION agents_recount_traces(uuid, bytea[]) IS 'Makes trace summaries say what counting their spans says.';
 """
 
-# By what each kind's rows are told apart, and whether they count there. Every row has a status, so the sum over statuses
-# is that of all. Of executions, only agents proper count by agent: what else there is are steps of theirs, which only
-# add what they consumed, where nothing inside reports it.
+# By what each kind's rows are told apart, and whether they count there. Every row has a status, so the sum over
+# statuses is that of all. Of executions, only agents proper count by agent: what else there is are steps of theirs,
+# which only add what they consumed, where nothing inside reports it.
 _USED = "input_tokens + output_tokens + cached_tokens + reasoning_tokens + cost <> 0"
 _BY_AGENT = f"('agent', CASE WHEN agent <> '' OR {_USED} THEN agent_name ELSE '' END, agent <> '')"
 _BY_MODEL = "('model', model, true), ('provider', provider, true)"
@@ -306,6 +306,7 @@ def _statistics_upsert(table: str, rows: str) -> str:
 
 
 def signed(table: str, rows: str, sign: int) -> str:
+    """Return the query of a kind's rows as the summaries see them, each counting ``sign``."""
     return f"SELECT {sign} AS sign, seen.* FROM ({AS_SEEN[table].format(rows=rows)}) AS seen"
 
 
