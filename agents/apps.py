@@ -10,6 +10,8 @@ PROBLEMS = {
     "active_runs": "As many runs of the task are active as its config's “max_active_runs” allows (1).",
     "several_runs": "Several runs of the task are active, so that each is to be finished by itself.",
     "run_active": "The run isn't finished yet, so that there is nothing to retry.",
+    "no_answers": "All entries of the round table failed, so that there is nothing to judge; cancel it.",
+    "judged": "The round table was judged, and is kept; it can be cancelled, and then counts no more.",
     "has_runs": "The task has runs, which are history; it can be cancelled, and not deleted.",
 }
 

@@ -1,6 +1,6 @@
 """The PL/pgSQL functions of agents' triggers, which the first migration makes."""
 
-from agents import span_functions
+from agents import round_table_functions, span_functions
 from core.database_functions import make
 
 MAX_ACTIVE_RUNS = """
@@ -229,4 +229,5 @@ OPERATIONS = [
     make("agents_number_context", NUMBER_CONTEXT),
     make("agents_modification_reviewer", MODIFICATION_REVIEWER),
     *span_functions.OPERATIONS,
+    *round_table_functions.OPERATIONS,
 ]

@@ -91,7 +91,7 @@ def _price_of(provider: str, model: str, hour: int) -> Price | None:
             output_tokens=output,
             output_reasoning_tokens=thought,
         )
-        return int(round(prices.calc_price(usage)["total_price"] * UNITS))
+        return round(prices.calc_price(usage)["total_price"] * UNITS)
 
     if any(isinstance(each, TieredPrices) for each in vars(prices).values()):
         return exactly

@@ -217,6 +217,20 @@ ARTIFACT_MAX_BYTES = Variable(
     "a whole number of bytes from 1 to 1099511627776",
     "How large an uploaded artifact may be.",
 )
+TELEMETRY_MAX_BYTES = Variable(
+    "TELEMETRY_MAX_BYTES",
+    whole_number(1, 1_073_741_824),
+    16_777_216,
+    "a whole number of bytes from 1 to 1073741824",
+    "How large a request of telemetry may be, as it comes.",
+)
+TELEMETRY_MAX_DECOMPRESSED_BYTES = Variable(
+    "TELEMETRY_MAX_DECOMPRESSED_BYTES",
+    whole_number(1, 1_073_741_824),
+    67_108_864,
+    "a whole number of bytes from 1 to 1073741824",
+    "How large a request of telemetry may be when decompressed.",
+)
 ARTIFACT_MAX_TEXT_BYTES = Variable(
     "ARTIFACT_MAX_TEXT_BYTES",
     whole_number(1, 104_857_600),
@@ -251,6 +265,8 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         STORAGE_URL,
         ARTIFACT_MAX_BYTES,
         ARTIFACT_MAX_TEXT_BYTES,
+        TELEMETRY_MAX_BYTES,
+        TELEMETRY_MAX_DECOMPRESSED_BYTES,
     ),
     "Connections and statements": (
         DB_POOL_SIZE,

@@ -8,7 +8,8 @@ from django.views.defaults import server_error as server_error_page
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from agents.api.urls import router as agents_router
+from agents.api.urls import urlpatterns as agents_urls
+from agents.telemetry.views import traces
 from catalog.api.urls import router as catalog_router
 from core.api import problems
 from core.api.urls import router as core_router
@@ -18,12 +19,13 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", include(core_router.urls)),
-    path("api/v1/", include(agents_router.urls)),
+    path("api/v1/", include(agents_urls)),
     path("api/v1/", include(catalog_router.urls)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),
     path("api/agents/", include((health_urls, "agents-health"))),
+    path("v1/traces", traces, name="otlp-traces"),
     path("api/<path:rest>", problems.not_found, name="not-found"),
     path("", include(health_urls)),
 ]

@@ -35,7 +35,7 @@ COMMENT ON FUNCTION muster_uuid7() IS 'A time-ordered UUID (version 7, RFC 9562)
 TOUCH = """
 CREATE FUNCTION muster_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
-    IF NEW IS DISTINCT FROM OLD THEN
+    IF NEW *<> OLD THEN  -- compares any type, json too, which has no equality
         NEW.updated_at := clock_timestamp();
     END IF;
     RETURN NEW;

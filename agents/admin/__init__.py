@@ -1,3 +1,11 @@
 """Admin pages of agents' records."""
 
-from agents.admin import evidence, projects, roster, templates, traces, work  # noqa: F401 (they register themselves)
+from agents.admin import (  # noqa: F401 (they register themselves)
+    evidence,
+    projects,
+    roster,
+    round_tables,
+    templates,
+    traces,
+    work,
+)

@@ -1,6 +1,19 @@
 """Addresses of agents' records under ``/api/v1/``."""
 
-from agents.api.views import artifacts, feedback, metrics, projects, roster, statistics, templates, traces, work
+from django.urls import path
+
+from agents.api.views import (
+    artifacts,
+    feedback,
+    metrics,
+    projects,
+    roster,
+    round_tables,
+    statistics,
+    templates,
+    traces,
+    work,
+)
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -21,3 +34,11 @@ router.register("feedback", feedback.FeedbackViewSet)
 router.register("learning-insights", feedback.LearningInsightViewSet)
 router.register("traces", traces.TraceViewSet)
 router.register("statistics", statistics.StatisticsViewSet)
+router.register("round-tables", round_tables.RoundTableViewSet)
+router.register("round-table-entries", round_tables.RoundTableEntryViewSet)
+router.register("round-table-votes", round_tables.RoundTableVoteViewSet)
+
+urlpatterns = [
+    *router.urls,
+    path("leaderboard/", round_tables.LeaderboardViewSet.as_view({"get": "leaderboard"}), name="leaderboard"),
+]

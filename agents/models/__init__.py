@@ -14,6 +14,7 @@ from agents.models.projects import (
     RiskLevel,
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
+from agents.models.roundtables import Preference, RoundTable, RoundTableEntry, RoundTableStatus, RoundTableVote
 from agents.models.spans import SpanStatus
 from agents.models.templates import Complexity, Template
 from agents.models.traces import SpanKind, SpanStatistic, Trace, Width
@@ -39,12 +40,17 @@ __all__ = [
     "Modification",
     "ModificationStatus",
     "Permission",
+    "Preference",
     "Pricing",
     "Priority",
     "Project",
     "ProjectContext",
     "ProjectStatus",
     "RiskLevel",
+    "RoundTable",
+    "RoundTableEntry",
+    "RoundTableStatus",
+    "RoundTableVote",
     "RunStatus",
     "SpanKind",
     "SpanStatistic",

@@ -196,7 +196,6 @@ class ModelCall(Usage, Span):
 
     class Meta(OrganizationLog.Meta):
         constraints = [
-            *OrganizationLog.Meta.constraints,
             *span_constraints("modelcall", "execution"),
             given("operation", name="agents_modelcall_operation_given"),
             one_of("pricing", Pricing, name="agents_modelcall_pricing"),
@@ -241,7 +240,6 @@ class ToolExecution(Span):
 
     class Meta(OrganizationLog.Meta):
         constraints = [
-            *OrganizationLog.Meta.constraints,
             *span_constraints("tool", "execution"),
             given("tool_name", name="agents_tool_tool_given"),
             one_of("permission", Permission, name="agents_tool_permission"),

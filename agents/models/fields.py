@@ -43,7 +43,8 @@ class HexField(models.BinaryField):
 
     def value_to_string(self, obj: models.Model) -> str:
         """Return the field's value as fixtures hold it."""
-        return self.value_from_object(obj) or ""
+        value: Any = self.value_from_object(obj)
+        return str(value or "")
 
     def get_default(self) -> Any:
         """Return nothing, unless a default is given: a BinaryField's own would be empty bytes."""
@@ -62,5 +63,5 @@ class JSONDocumentField(models.JSONField):
         return "json"
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """Return the value, which psycopg has parsed."""
-        return super().from_db_value(value, expression, connection) if isinstance(value, str) else value
+        """Return the value as psycopg has parsed it; parsed once more, the text "1042" would become a number."""
+        return value

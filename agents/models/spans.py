@@ -34,7 +34,7 @@ class KeepSpans(SharedTrigger):
     level = pgtrigger.Statement
 
     def __init__(self, function: str, operation: Any) -> None:
-        self.function = function
+        self.function = function if operation is pgtrigger.Insert else f"{function}_changed"
         old, new = operation in (pgtrigger.Update, pgtrigger.Delete), operation in (pgtrigger.Update, pgtrigger.Insert)
         super().__init__(
             name=f"spans_{str(operation).lower()}",
@@ -135,7 +135,12 @@ def span_indexes(model: str, link: str) -> list[models.Index]:
     given_link = Q(**{f"{link}__isnull": False})
     return [
         models.Index(fields=["organization", "created_at", "id"], name=f"agents_{model}_newest"),
-        models.Index(fields=["organization", "status", "created_at", "id"], name=f"agents_{model}_status_new"),
+        # Nearly all are completed: a list of those finds them in the index above.
+        models.Index(
+            fields=["organization", "status", "created_at", "id"],
+            condition=~Q(status=SpanStatus.COMPLETED),
+            name=f"agents_{model}_status_new",
+        ),
         models.Index(fields=[link, "created_at", "id"], condition=given_link, name=f"agents_{model}_inside"),
         # Those whose parent hasn't come yet: who comes looks here.
         models.Index(

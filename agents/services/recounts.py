@@ -78,8 +78,7 @@ _TRACES = f"""
 
 _KEY = [name.strip() for name in STATISTIC_KEY.split(",")][1:]
 _FIGURES = f"""jsonb_build_object({", ".join(f"'{name}', trim_scale({name}::numeric)" for name in STATISTIC_SUMS)},
-    'durations', (SELECT coalesce(jsonb_object_agg(bucket, number), '{{}}')
-                    FROM jsonb_each(durations) AS counts (bucket, number) WHERE number <> '0'))"""
+    'durations', to_jsonb(durations))"""
 _COUNTED = " UNION ALL ".join(
     f"SELECT * FROM ({statistics_of(table, f'SELECT 1 AS sign, seen.* FROM ({_SEEN[table]}) AS seen')}) AS {table}"
     for table in LINK

@@ -20,8 +20,8 @@ from core.ids import uuid7
 
 Key = tuple[bytes, bytes]  # trace id and span id
 
-# After so many spans, a process sees to it that PostgreSQL knows how large the tables have grown. Its own worker does that
-# once a minute; until then it goes by what it made of empty tables, and looks at every row for each.
+# After so many spans, a process sees to it that PostgreSQL knows how large the tables have grown. Its own worker does
+# so once a minute; until then it goes by what it made of empty tables, and looks at every row for each.
 YOUNG = (1_000, 10_000, 100_000)
 BATCH = 2_000  # spans a transaction: bounds how long others wait for their turn
 COMMON = (
@@ -217,7 +217,7 @@ def _execution(place: Place, agents: dict[str, UUID]) -> bytes:
             _tokens(span),
             pack.amount(_units(span.reported_cost)),
             pack.text(f"{span.trace_id.hex()}-{span.span_id.hex()}"),
-            pack.uuid(span.agent_id or agents.get(place.agent_name)),
+            pack.uuid(span.agent_id or (agents.get(place.agent_name) if span.agent_type == "agent" else None)),
             pack.word(span.agent_type),
             pack.uuid(place.owner),
             pack.uuid(span.task_run_id),
@@ -287,4 +287,4 @@ ROWS = {"execution": _execution, "model_call": _model_call, "tool_execution": _t
 
 
 def _units(dollars: Any) -> int | None:
-    return None if dollars is None else int(round(dollars * UNITS))
+    return None if dollars is None else round(dollars * UNITS)

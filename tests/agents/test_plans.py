@@ -50,6 +50,19 @@ def of_status(column: str, *statuses: str) -> str:
 
 
 FILLINGS = [
+    Filling(
+        records.RoundTable,
+        TASKS,
+        {
+            "result_id": "'result ' || n",
+            "criteria": "'{}'",
+            "status": "(ARRAY['pending', 'judged', 'cancelled'])[1 + n / 10 % 3]",
+            "judged_at": f"CASE WHEN n / 10 % 3 = 1 THEN {TIME} END",
+            "winner_id": "NULL",
+            "consensus": "NULL",
+        },
+    ),
+    Filling(records.RoundTableEntry, 2 * TASKS, {"scores": "'{}'", "rank": "NULL", "model": "'model ' || n % 500"}),
     Filling(records.Squad, 100, {"name": "'Squad ' || n"}),
     Filling(
         records.Agent,

@@ -26,18 +26,26 @@ class Connection:
     """One keep-alive connection to the server, which sends requests with the key."""
 
     def __init__(self, port: int, key: str) -> None:
-        self.head = f"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nAccept: application/json\r\n\r\n"
+        self.head = f"HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\nAccept: application/json\r\n"
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def get(self, path: str) -> bytes:
         """Return the body of the answer; AssertionError when it isn't a 200."""
-        self.socket.sendall(f"GET {path} {self.head}".encode())
+        return self._answer(f"GET {path} {self.head}\r\n".encode())
+
+    def post(self, path: str, body: bytes, content_type: str) -> bytes:
+        """Return the body of the answer; AssertionError when it isn't a 2xx."""
+        head = f"POST {path} {self.head}Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+        return self._answer(head.encode() + body)
+
+    def _answer(self, request: bytes) -> bytes:
+        self.socket.sendall(request)
         received = bytearray()
         while (end := received.find(b"\r\n\r\n")) < 0:
             received += self._receive()
         header = bytes(received[:end]).lower()
-        assert header.startswith(b"http/1.1 200"), bytes(received)
+        assert header.startswith(b"http/1.1 2"), bytes(received)
         length = int(header.partition(b"content-length:")[2].partition(b"\r\n")[0])
         while len(received) < end + 4 + length:
             received += self._receive()

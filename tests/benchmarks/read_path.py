@@ -9,12 +9,6 @@ database, under .data/benchmarks, which takes some minutes; later ones find it t
 import argparse
 import json
 import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -29,42 +23,12 @@ from django.db import connections
 
 from tests.benchmarks import database
 from tests.benchmarks.load import Connection, Figures, measure
+from tests.benchmarks.serving import served
 
-WORKERS, THREADS = 2, 3
 SMALL, LARGE = 3, 0  # organizations: one of 19 with 39,000 orders each, and the one with 250,000
 LISTS = ((SMALL, "paid", "4,000"), (LARGE, "delivered", "125,000"))  # how many orders have the status
 DEEP = 2000
 USUAL, MUSTER = "REST framework as usual", "Muster"
-ADDRESS = "config.wsgi:application"
-
-
-@contextmanager
-def served() -> Iterator[int]:
-    """Serve the project as production does, and give the port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", str(WORKERS), "--blocking-threads", str(THREADS), "--no-log", ADDRESS]
-    server = subprocess.Popen(command)
-    try:
-        _wait_for(port)
-        yield port
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("The server didn't start.")
 
 
 def plain(value: Any) -> Any:
@@ -154,7 +118,7 @@ def main() -> None:
     database.prepare()
     keys = {number: database.key_of(number) for number in (SMALL, LARGE)}
     connections.close_all()
-    with served() as port:
+    with served() as (port, _):
         lists(port, keys, options.rounds, options.seconds)
         details(port, keys[SMALL], options.rounds, options.seconds)
         depth(port, keys[LARGE], options.rounds, options.seconds)

@@ -9,6 +9,7 @@ from tests.factories.agents.evidence import (
 )
 from tests.factories.agents.projects import ModificationFactory, ProjectContextFactory, ProjectFactory
 from tests.factories.agents.roster import AgentFactory, SquadFactory, SquadMemberFactory
+from tests.factories.agents.round_tables import RoundTableEntryFactory, RoundTableFactory, RoundTableVoteFactory
 from tests.factories.agents.templates import TemplateFactory
 from tests.factories.agents.traces import SpanStatisticFactory, TraceFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
@@ -23,6 +24,9 @@ __all__ = [
     "ModificationFactory",
     "ProjectContextFactory",
     "ProjectFactory",
+    "RoundTableEntryFactory",
+    "RoundTableFactory",
+    "RoundTableVoteFactory",
     "SpanStatisticFactory",
     "SquadFactory",
     "SquadMemberFactory",

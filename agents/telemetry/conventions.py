@@ -1,0 +1,330 @@
+"""Which attribute means what: the one table by which spans of all conventions become our records.
+
+:data:`TABLE` is read field by field: the spellings of one fact, the one to believe first on top, each with where it
+comes from. A spelling ending in ``.*`` means every attribute below it. The first spelling whose value makes sense
+gives the field; a further one that says something else, and every attribute that has no row, stays in the record's
+``attributes``. (Only what is said in :data:`CONTENT_FIELDS` is not kept twice: instrumentations repeat whole
+conversations in several spellings, and the most structured one is kept.)
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Source(StrEnum):
+    """Where spellings come from, by the page that defines them."""
+
+    GENAI = "https://github.com/open-telemetry/semantic-conventions-genai"
+    GENAI_OLDER = "https://github.com/open-telemetry/semantic-conventions/tree/v1.36.0/docs/gen-ai"
+    OTEL = "https://opentelemetry.io/docs/specs/semconv/registry/attributes/"
+    OPENINFERENCE = "https://arize-ai.github.io/openinference/spec/attributes/semantic-conventions.html"
+    OPENLLMETRY = "https://github.com/traceloop/openllmetry/tree/main/packages/opentelemetry-semantic-conventions-ai"
+    PYDANTIC_AI = "https://ai.pydantic.dev/logfire/"
+    STRANDS = "https://github.com/strands-agents/sdk-python"
+    LANGFUSE = "https://langfuse.com/integrations/native/opentelemetry"
+    MUSTER = "docs/clients.md"
+
+
+GENAI, OLDER, OTEL, OI, LLMETRY, PYDANTIC, STRANDS, LANGFUSE, MUSTER = Source
+
+MESSAGE_EVENTS_SPELLING = "<message events>"
+"""Stands in the table for the span events of :data:`MESSAGE_EVENTS`."""
+
+TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
+    # --- whose work it is ---------------------------------------------------------------------------------------
+    "task_run_id": (("muster.task_run.id", MUSTER),),
+    "squad_id": (("muster.squad.id", MUSTER),),
+    "agent_id": (("muster.agent.id", MUSTER),),
+    "correlation_id": (
+        ("muster.correlation.id", MUSTER),
+        ("traceloop.correlation.id", LLMETRY),
+    ),
+    "session_id": (
+        ("session.id", OTEL),  # OpenInference's too
+        ("gen_ai.conversation.id", GENAI),
+        ("langfuse.session.id", LANGFUSE),
+        ("traceloop.association.properties.session_id", LLMETRY),
+        ("traceloop.association.properties.chat_id", LLMETRY),
+    ),
+    "user_name": (
+        ("user.id", OTEL),  # OpenInference's too
+        ("enduser.id", OTEL),
+        ("langfuse.user.id", LANGFUSE),
+        ("traceloop.association.properties.user_id", LLMETRY),
+        ("llm.user", LLMETRY),
+    ),
+    "agent_name": (
+        ("gen_ai.agent.name", GENAI),
+        ("agent.name", OI),
+    ),
+    "node_name": (  # names an agent only where the span is an agent's
+        ("graph.node.name", OI),
+        ("graph.node.id", OI),
+        ("traceloop.entity.name", LLMETRY),
+    ),
+    # --- what kind of work: see KINDS and OPERATIONS for the values ---------------------------------------------
+    "span_kind": (("openinference.span.kind", OI),),
+    "operation_name": (("gen_ai.operation.name", GENAI),),
+    "entity_kind": (
+        ("traceloop.span.kind", LLMETRY),
+        ("llm.request.type", LLMETRY),
+    ),
+    # --- which model --------------------------------------------------------------------------------------------
+    "provider": (
+        ("gen_ai.provider.name", GENAI),
+        ("gen_ai.system", OLDER),
+        ("llm.provider", OI),
+        ("llm.system", OI),
+    ),
+    "request_model": (
+        ("gen_ai.request.model", GENAI),
+        ("llm.request.model_name", OI),
+        ("llm.model_name", OI),
+        ("embedding.model_name", OI),
+        ("reranker.model_name", OI),
+    ),
+    "response_model": (
+        ("gen_ai.response.model", GENAI),
+        ("llm.response.model_name", OI),
+    ),
+    "parameters": (
+        ("gen_ai.request.*", GENAI),
+        ("llm.invocation_parameters", OI),
+        ("embedding.invocation_parameters", OI),
+    ),
+    "finish_reason": (
+        ("gen_ai.response.finish_reasons", GENAI),
+        ("llm.finish_reason", OI),
+        ("llm.response.finish_reason", LLMETRY),
+        ("llm.response.stop_reason", LLMETRY),
+    ),
+    "seconds_to_first_token": (
+        ("gen_ai.response.time_to_first_chunk", GENAI),
+        ("gen_ai.client.operation.time_to_first_chunk", GENAI),  # the metric's name, which some write on spans
+    ),
+    # --- how much -----------------------------------------------------------------------------------------------
+    "input_tokens": (  # all of them: cached ones are among them
+        ("gen_ai.usage.input_tokens", GENAI),
+        ("gen_ai.usage.prompt_tokens", OLDER),
+        ("llm.token_count.prompt", OI),
+    ),
+    "output_tokens": (  # all of them: reasoning is among them
+        ("gen_ai.usage.output_tokens", GENAI),
+        ("gen_ai.usage.completion_tokens", OLDER),
+        ("llm.token_count.completion", OI),
+    ),
+    "cached_tokens": (
+        ("gen_ai.usage.cache_read.input_tokens", GENAI),
+        ("gen_ai.usage.cache_read_input_tokens", LLMETRY),
+        ("gen_ai.usage.details.cache_read_tokens", PYDANTIC),
+        ("llm.token_count.prompt_details.cache_read", OI),
+        ("llm.token_count.prompt_details.cache_input", OI),
+    ),
+    "cache_write_tokens": (
+        ("gen_ai.usage.cache_write.input_tokens", GENAI),
+        ("gen_ai.usage.cache_creation.input_tokens", GENAI),  # the name until it was called a write
+        ("gen_ai.usage.cache_creation_input_tokens", LLMETRY),
+        ("gen_ai.usage.cache_write_input_tokens", STRANDS),
+        ("gen_ai.usage.details.cache_write_tokens", PYDANTIC),
+        ("llm.token_count.prompt_details.cache_write", OI),
+    ),
+    "reasoning_tokens": (
+        ("gen_ai.usage.reasoning.output_tokens", GENAI),
+        ("gen_ai.usage.reasoning_tokens", LLMETRY),
+        ("gen_ai.usage.details.reasoning_tokens", PYDANTIC),
+        ("llm.token_count.completion_details.reasoning", OI),
+    ),
+    "reported_cost": (  # US dollars
+        ("llm.cost.total", OI),
+        ("gen_ai.usage.cost", LANGFUSE),
+        ("operation.cost", PYDANTIC),
+    ),
+    # --- which tool ---------------------------------------------------------------------------------------------
+    "tool_name": (
+        ("gen_ai.tool.name", GENAI),
+        ("tool.name", OI),
+    ),
+    "tool_type": (("gen_ai.tool.type", GENAI),),
+    "tool_call_id": (
+        ("gen_ai.tool.call.id", GENAI),
+        ("tool.id", OI),
+        ("tool_call.id", OI),
+    ),
+    # --- what went in and came out: the most structured first ---------------------------------------------------
+    "instructions": (("gen_ai.system_instructions", GENAI),),
+    "input": (
+        ("gen_ai.tool.call.arguments", GENAI),
+        ("tool_arguments", PYDANTIC),
+        ("gen_ai.input.messages", GENAI),
+        ("pydantic_ai.all_messages", PYDANTIC),
+        ("llm.input_messages.*", OI),
+        (MESSAGE_EVENTS_SPELLING, OLDER),
+        ("events", PYDANTIC),  # the same events, as a JSON list in an attribute
+        ("gen_ai.prompt.*", LLMETRY),
+        ("llm.prompts.*", OI),
+        ("gen_ai.retrieval.query.text", GENAI),
+        ("gen_ai.prompt", OLDER),
+        ("input.value", OI),
+        ("traceloop.entity.input", LLMETRY),
+    ),
+    "output": (
+        ("gen_ai.tool.call.result", GENAI),
+        ("tool_response", PYDANTIC),
+        ("gen_ai.output.messages", GENAI),
+        ("final_result", PYDANTIC),
+        ("llm.output_messages.*", OI),
+        (MESSAGE_EVENTS_SPELLING, OLDER),
+        ("gen_ai.completion.*", LLMETRY),
+        ("llm.choices.*", OI),
+        ("gen_ai.retrieval.documents", GENAI),
+        ("gen_ai.completion", OLDER),
+        ("output.value", OI),
+        ("traceloop.entity.output", LLMETRY),
+    ),
+    "input_type": (("input.mime_type", OI),),
+    "output_type": (("output.mime_type", OI),),
+    # --- how it failed: beside the span's status and its exception event ----------------------------------------
+    "error_type": (("error.type", OTEL),),
+}
+
+MESSAGE_SPELLINGS = frozenset(
+    {
+        "gen_ai.input.messages",
+        "gen_ai.output.messages",
+        "pydantic_ai.all_messages",
+        "llm.input_messages.*",
+        "llm.output_messages.*",
+        "gen_ai.prompt.*",
+        "gen_ai.completion.*",
+        "llm.prompts.*",
+        "llm.choices.*",
+        "events",
+        MESSAGE_EVENTS_SPELLING,
+    }
+)
+"""Spellings of an input or output that are messages on a span of any kind. A model call's are always messages."""
+
+CONTENT_FIELDS = frozenset({"input", "output", "instructions", "input_type", "output_type"})
+"""Fields whose further spellings repeat the first in a poorer form and are not kept beside it."""
+
+# Kinds of records.
+EXECUTION, MODEL_CALL, TOOL_EXECUTION = "execution", "model_call", "tool_execution"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a span is: the kind of its record, an execution's type, a model call's operation.
+
+    ``whole`` says that nothing is lost when the attribute that told it isn't kept.
+    """
+
+    record: str
+    agent_type: str = ""
+    operation: str = ""
+    whole: bool = True
+
+
+STEP = Kind(EXECUTION, "step")
+"""What a span is that no rule knows."""
+
+TOOL = Kind(TOOL_EXECUTION)
+CHAT = Kind(MODEL_CALL, operation="chat")
+
+# The kind of a span is decided by the first of these that knows its value: SPAN_KINDS (openinference.span.kind),
+# OPERATIONS (gen_ai.operation.name), ENTITY_KINDS (OpenLLMetry's); then by a tool's name or call id, which makes it a
+# TOOL; then by a model's name, which makes it a CHAT; else it is a STEP.
+
+SPAN_KINDS: dict[str, Kind] = {  # OpenInference, «Span Kinds»; in capitals
+    "LLM": CHAT,
+    "EMBEDDING": Kind(MODEL_CALL, operation="embeddings"),
+    "TOOL": TOOL,
+    "AGENT": Kind(EXECUTION, "agent"),
+    "CHAIN": Kind(EXECUTION, "chain"),
+    "RETRIEVER": Kind(EXECUTION, "retriever"),
+    "RERANKER": Kind(EXECUTION, "reranker"),
+    "GUARDRAIL": Kind(EXECUTION, "guardrail"),
+    "EVALUATOR": Kind(EXECUTION, "evaluator"),
+    "PROMPT": Kind(EXECUTION, "step", whole=False),
+    "DECISION": Kind(EXECUTION, "step", whole=False),
+}
+
+OPERATIONS: dict[str, Kind] = {  # OpenTelemetry GenAI, values of gen_ai.operation.name
+    "chat": CHAT,
+    "generate_content": Kind(MODEL_CALL, operation="generate_content"),
+    "text_completion": Kind(MODEL_CALL, operation="text_completion"),
+    "embeddings": Kind(MODEL_CALL, operation="embeddings"),
+    "execute_tool": TOOL,
+    "invoke_agent": Kind(EXECUTION, "agent"),
+    "create_agent": Kind(EXECUTION, "agent", whole=False),
+    "invoke_workflow": Kind(EXECUTION, "workflow"),
+    "retrieval": Kind(EXECUTION, "retriever"),
+    "plan": Kind(EXECUTION, "step", whole=False),
+}
+
+ENTITY_KINDS: dict[str, Kind] = {  # OpenLLMetry, TraceloopSpanKindValues and LLMRequestTypeValues
+    "workflow": Kind(EXECUTION, "workflow"),
+    "task": Kind(EXECUTION, "step", whole=False),
+    "agent": Kind(EXECUTION, "agent"),
+    "tool": TOOL,
+    "chat": CHAT,
+    "completion": Kind(MODEL_CALL, operation="text_completion"),
+    "embedding": Kind(MODEL_CALL, operation="embeddings"),
+    "rerank": Kind(EXECUTION, "reranker"),
+}
+
+NAME_PREFIXES = ("invoke_agent ", "create_agent ", "invoke_workflow ", "execute_tool ")
+"""What the GenAI conventions put before an agent's or a tool's name in the name of a span."""
+
+MESSAGE_EVENTS: dict[str, str] = {  # span events of the older GenAI conventions; the role that each implies
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+    "gen_ai.choice": "assistant",
+}
+CHOICE_EVENT = "gen_ai.choice"  # GenAI, older
+PROMPT_EVENT = "gen_ai.content.prompt"  # GenAI, older still; attribute gen_ai.prompt
+COMPLETION_EVENT = "gen_ai.content.completion"  # likewise; attribute gen_ai.completion
+EVALUATION_EVENT = "gen_ai.evaluation.result"  # GenAI
+EXCEPTION_EVENT = "exception"  # OpenTelemetry, «Recording exceptions»
+FIRST_TOKEN_EVENT = "First Token Stream Event"  # OpenInference's instrumentations of streams  # noqa: S105
+
+RESOURCE_ATTRIBUTES = (  # OpenTelemetry: kept with each span under «resource»
+    "service.name",
+    "service.version",
+    "service.namespace",
+    "service.instance.id",
+    "deployment.environment.name",
+    "deployment.environment",  # the name until 1.27
+    "host.name",
+    "openinference.project.name",
+    "telemetry.sdk.language",
+)
+
+RESOURCE_FIELDS = ("task_run_id", "squad_id", "agent_id", "correlation_id")
+"""Fields that hold for all spans of a resource too: a worker started for one run says so once, in its environment."""
+
+
+def _exact() -> dict[str, tuple[str, int]]:
+    return {
+        spelling: (field, rank)
+        for field, spellings in TABLE.items()
+        for rank, (spelling, _) in enumerate(spellings)
+        if not spelling.endswith(".*")
+    }
+
+
+def _prefixes() -> dict[str, tuple[str, int]]:
+    return {
+        spelling.removesuffix(".*"): (field, rank)
+        for field, spellings in TABLE.items()
+        for rank, (spelling, _) in enumerate(spellings)
+        if spelling.endswith(".*")
+    }
+
+
+BY_NAME = _exact()
+"""An attribute's field and rank."""
+
+BY_PREFIX = _prefixes()
+"""The field and rank of all attributes below a prefix. Every prefix has two segments."""

@@ -1,0 +1,238 @@
+"""Spans of any convention made into our records, by the table in ``conventions``.
+
+Every valid span becomes exactly one record, and no span is an exception: what makes no sense stays among the
+``attributes``, and a span without identity or with a senseless clock is rejected by itself, with the reason.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from agents.telemetry import contents, conventions, events, leftovers, text, values
+from agents.telemetry.conventions import MODEL_CALL, TOOL_EXECUTION, Kind
+from agents.telemetry.reading import CONVERTERS, LABEL_LIMIT, Candidate, Reading
+from agents.telemetry.spans import Mapped, Span
+
+EARLIEST_NS = 946_684_800 * 1_000_000_000
+"""2000-01-01: a span from before it comes from a clock that was never set."""
+
+FUTURE_NS = 86_400 * 1_000_000_000
+"""How far ahead of ours a client's clock may be: a day."""
+
+NAME_LIMIT = 300
+MESSAGE_LIMIT = 10_000
+
+_operation = values.label(50)
+_node_name = values.label(LABEL_LIMIT)
+_NO_TRACE = bytes(16)
+_NO_SPAN = bytes(8)
+
+
+def map_spans(request: ExportTraceServiceRequest, *, now_ns: int) -> Mapped:
+    """Return the records of a request's spans, in the request's order.
+
+    Args:
+        request: as :func:`agents.telemetry.otlp.decode` gives it.
+        now_ns: the present, in nanoseconds since 1970.
+    """
+    spans: list[Span] = []
+    faults: dict[str, list[str]] = {}
+    latest = now_ns + FUTURE_NS
+    for span, resource in _with_resources(request):
+        fault = _fault(span, latest)
+        if fault is None:
+            spans.append(_map(span, resource))
+        else:
+            faults.setdefault(fault, []).append(f"{text.name(span.name, 60)!r} ({span.span_id[:8].hex()})")
+    reasons = [
+        f"{len(named)} {'span' if len(named) == 1 else 'spans'} {fault}, first {named[0]}"
+        for fault, named in faults.items()
+    ]
+    return Mapped(spans=spans, rejected=sum(map(len, faults.values())), reasons=reasons)
+
+
+def _with_resources(request: ExportTraceServiceRequest) -> Iterator[tuple[Any, "_Resource"]]:
+    for resource_spans in request.resource_spans:
+        for scope_spans in resource_spans.scope_spans:
+            resource = _Resource(resource_spans.resource, scope_spans.scope)
+            for span in scope_spans.spans:
+                yield span, resource
+
+
+def _fault(span: Any, latest: int) -> str | None:
+    """Say why a span can't be a record; None if it can."""
+    trace_id, span_id = span.trace_id, span.span_id
+    if len(trace_id) != 16 or trace_id == _NO_TRACE:
+        return "without a valid trace id"
+    if len(span_id) != 8 or span_id == _NO_SPAN:
+        return "without a valid span id"
+    started, ended = span.start_time_unix_nano, span.end_time_unix_nano
+    if started < EARLIEST_NS:
+        return "started before the year 2000" if started else "without a start time"
+    if ended < started:
+        return "ended before the start" if ended else "without an end time"
+    if ended > latest:
+        return "more than a day in the future"
+    return None
+
+
+class _Resource:
+    """What holds for all spans of one resource and scope: made once."""
+
+    __slots__ = ("fields", "json")
+
+    def __init__(self, resource: Any, scope: Any) -> None:
+        attributes = values.attributes(resource.attributes)
+        self.fields = {
+            field: value
+            for field in conventions.RESOURCE_FIELDS
+            for spelling, _ in conventions.TABLE[field][:1]
+            if (value := CONVERTERS[field](attributes.get(spelling))) is not None
+        }
+        self.json = leftovers.resource_json(attributes, scope.name)
+
+
+def _map(source: Any, resource: _Resource) -> Span:
+    reading = Reading(source.attributes)
+    told = reading.told
+    kind = _kind(reading)
+    parent = source.parent_span_id
+    span = Span(
+        kind.record,
+        source.trace_id,
+        source.span_id,
+        parent if len(parent) == 8 and parent not in (_NO_SPAN, source.span_id) else None,
+        text.name(source.name, NAME_LIMIT) or kind.agent_type or kind.operation or "tool",
+        source.start_time_unix_nano,
+        source.end_time_unix_nano,
+        agent_type=kind.agent_type,
+        operation=kind.operation,
+    )
+    for field, value in resource.fields.items():
+        setattr(span, field, value)
+    reading.convert_into(span)
+    told_by_events = events.read(source, span) if source.events else events.NONE
+    _set_names(span, reading)
+    _set_status(span, source.status, told_by_events, reading)
+    if reading.below or "parameters" in told:
+        _set_parameters(span, reading)
+    if "seconds_to_first_token" in told:
+        _set_first_token(span, reading)
+    contents.set_contents(span, reading, told_by_events)
+    if reading.spare:
+        reading.leave_spare()
+    span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events.others)
+    return span
+
+
+def _kind(reading: Reading) -> Kind:
+    """Decide what a span is: see ``conventions`` for the order. What told it is kept unless the kind says it whole."""
+    told = reading.told
+    decided: Kind | None = None
+    for field, table, upper in _KIND_TABLES:
+        candidate = told.pop(field, None)
+        if candidate is None:
+            continue
+        value = candidate[2]
+        known = table.get(value.upper() if upper else value) if type(value) is str else None
+        if known is None and field == "operation_name":
+            told[field] = candidate
+        elif known is None or not known.whole or (decided is not None and known.record != decided.record):
+            reading.leave(candidate)
+        if decided is None:
+            decided = known
+        elif known is not None and known.record == decided.record == MODEL_CALL:
+            decided = known if field == "operation_name" else decided
+    if decided is None:
+        decided = _kind_by_traces(told)
+    return _with_own_operation(decided, reading)
+
+
+_KIND_TABLES: tuple[tuple[str, dict[str, Kind], bool], ...] = (
+    ("span_kind", conventions.SPAN_KINDS, True),
+    ("operation_name", conventions.OPERATIONS, False),
+    ("entity_kind", conventions.ENTITY_KINDS, False),
+)
+
+
+def _kind_by_traces(told: dict[str, Candidate]) -> Kind:
+    if "tool_name" in told or "tool_call_id" in told:
+        return conventions.TOOL
+    if "request_model" in told or "response_model" in told:
+        return conventions.CHAT
+    return conventions.STEP
+
+
+def _with_own_operation(kind: Kind, reading: Reading) -> Kind:
+    """Give a model call the operation that its span names, where that is none of the well-known ones."""
+    candidate = reading.told.pop("operation_name", None)
+    if candidate is None:
+        return kind
+    operation = _operation(candidate[2])
+    if kind.record == MODEL_CALL and operation is not None:
+        return Kind(MODEL_CALL, operation=operation)
+    reading.leave(candidate)
+    return kind
+
+
+def _set_names(span: Span, reading: Reading) -> None:
+    """Name an agent's span after its agent and a tool's after its tool, by what else names them, or the span's name."""
+    told = reading.told
+    if span.agent_type == "agent" and not span.agent_name:
+        span.agent_name = _node_name(reading.pop("node_name")) or _own_name(span)
+    if span.kind == TOOL_EXECUTION and not span.tool_name:
+        span.tool_name = _node_name(reading.pop("node_name")) or _own_name(span)
+    if "node_name" in told:
+        reading.leave(told.pop("node_name"))
+
+
+def _own_name(span: Span) -> str:
+    for prefix in conventions.NAME_PREFIXES:
+        if span.name.startswith(prefix):
+            return span.name[len(prefix) :].strip()[:LABEL_LIMIT] or span.name[:LABEL_LIMIT]
+    return span.name[:LABEL_LIMIT]
+
+
+def _set_status(span: Span, status: Any, told: events.Told, reading: Reading) -> None:
+    """Tell whether it failed: by the span's status, or by an exception where the status was left unset."""
+    code = status.code
+    if code == 2 or (code == 0 and told.failed):
+        span.status = "failed"
+        span.error_type = span.error_type or told.error_type
+        message = status.message or told.error_message
+        span.error_message = text.cut(text.clean(message), MESSAGE_LIMIT - text.MARK_LENGTH) if message else ""
+    elif span.error_type:
+        reading.leave(reading.told["error_type"])
+        span.error_type = ""
+
+
+def _set_parameters(span: Span, reading: Reading) -> None:
+    """Gather a model call's parameters: those named one by one go before those of an object."""
+    parameters: dict[str, Any] = {}
+    candidates = [reading.told.pop("parameters", None)]
+    candidates += [candidate for field, candidate in reading.spare if field == "parameters"]
+    for candidate in candidates:
+        if candidate is not None:
+            found = values.nested(candidate[2])
+            if found is None:
+                reading.leave(candidate)
+            else:
+                parameters = {**found, **parameters}
+    own = reading.below.pop("gen_ai.request", ())
+    parameters.update(own)
+    if not parameters:
+        return
+    rendered = text.dumps(parameters)
+    if len(rendered) > text.VALUE_LIMIT:
+        rendered = text.dumps({"cut": text.cut(rendered.decode(errors="replace"), text.VALUE_LIMIT // 2)})
+    span.parameters = rendered
+
+
+def _set_first_token(span: Span, reading: Reading) -> None:
+    candidate = reading.told.pop("seconds_to_first_token")
+    seconds = values.number(candidate[2])
+    if seconds is None or not 0 <= seconds < 1e9:
+        reading.leave(candidate)
+    else:
+        span.time_to_first_token_ms = seconds * 1000

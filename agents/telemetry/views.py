@@ -1,0 +1,138 @@
+"""``POST /v1/traces``: where OpenTelemetry's exporters report.
+
+As the specification of OTLP/HTTP has it (opentelemetry-proto, docs/specification.md): what is answered with 200 is
+stored; 429 and 503 ask the client to send the same again later, and anything else not to.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+from psycopg_pool import PoolTimeout
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
+
+from agents.telemetry import agents, otlp, storage
+from agents.telemetry.mapping import map_spans
+from agents.telemetry.otlp import Code, ProtocolError
+from agents.telemetry.spans import Mapped, Span
+from core.api.authentication import KeyAuthentication, Principal
+from core.models import Role
+from core.models.api_keys import Scope
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER = 2  # seconds
+ATTEMPTS = 3
+# What another transaction did to ours, and won't do again: a deadlock, a failed serialization.
+PASSING = {"40P01", "40001"}
+
+
+@csrf_exempt  # a key is no cookie: no other site can make a browser send one
+def traces(request: HttpRequest) -> HttpResponse:
+    """Take the spans of an ``ExportTraceServiceRequest``, in protobuf or JSON, and store them before answering."""
+    content_type = request.headers.get("Content-Type", "")
+    try:
+        mapped = _take(request, content_type)
+    except ProtocolError as error:
+        return _refusal(content_type, error)
+    except (OperationalError, InterfaceError, PoolTimeout):
+        logger.exception("Spans were refused for now: the database is out of reach.")
+        told = "The database is out of reach; send the same again."
+        return _refusal(content_type, ProtocolError(503, Code.UNAVAILABLE, told, RETRY_AFTER))
+    body, media_type = otlp.response(content_type, mapped.rejected, "; ".join(mapped.reasons))
+    return HttpResponse(body, media_type)
+
+
+def _take(request: HttpRequest, content_type: str) -> Mapped:
+    """Store what the request holds, and return what became of it."""
+    if request.method != "POST":
+        raise ProtocolError(405, Code.UNIMPLEMENTED, "Spans are reported by POST.")
+    principal = _authenticate(request)
+    mapped = _decode(request, content_type)
+    _store(principal.organization_id, mapped)
+    return mapped
+
+
+def _refusal(content_type: str, error: ProtocolError) -> HttpResponse:
+    body, media_type = otlp.error_body(content_type, error.code, error.message)
+    response = HttpResponse(body, media_type, status=error.status)
+    if error.status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="Muster"'
+    if error.status == 405:
+        response["Allow"] = "POST"
+    if error.retry_after is not None:
+        response["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _authenticate(request: HttpRequest) -> Principal:
+    """Return on whose behalf the spans come; ProtocolError unless a key says so that was made for it."""
+    try:
+        found = KeyAuthentication().authenticate(Request(request))
+    except AuthenticationFailed as error:
+        raise ProtocolError(401, Code.UNAUTHENTICATED, str(error.detail)) from error
+    if found is None:
+        raise ProtocolError(401, Code.UNAUTHENTICATED, "Send an API key: “Authorization: Bearer <key>”.")
+    principal = found[1]
+    if not principal.has_scope(Scope.TELEMETRY_WRITE):
+        raise ProtocolError(403, Code.PERMISSION_DENIED, f"The API key lacks the scope “{Scope.TELEMETRY_WRITE}”.")
+    if not principal.role.includes(Role.MEMBER):
+        raise ProtocolError(403, Code.PERMISSION_DENIED, "Reporting takes the role of a member.")
+    return principal
+
+
+def _decode(request: HttpRequest, content_type: str) -> Mapped:
+    limit = settings.TELEMETRY_MAX_BYTES
+    try:
+        body = request.read(limit + 1)
+    except (UnreadablePostError, RequestDataTooBig) as error:
+        raise ProtocolError(400, Code.INVALID_ARGUMENT, "The body broke off.") from error
+    message = otlp.decode(
+        body,
+        content_type,
+        request.headers.get("Content-Encoding", ""),
+        limit=limit,
+        decompressed_limit=settings.TELEMETRY_MAX_DECOMPRESSED_BYTES,
+    )
+    return map_spans(message, now_ns=time.time_ns())
+
+
+def _store(organization_id: UUID, mapped: Mapped) -> None:
+    """Store the spans; those that the database refuses are told as rejected, and cost no other."""
+    for attempt in range(ATTEMPTS):
+        try:
+            storage.store(organization_id, mapped.spans)
+        except (DataError, IntegrityError):
+            agents.forget(organization_id)  # one of them may have gone meanwhile
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", None) not in PASSING or attempt == ATTEMPTS - 1:
+                raise
+        else:
+            return
+    _store_by_halves(organization_id, mapped, mapped.spans)
+
+
+def _store_by_halves(organization_id: UUID, mapped: Mapped, spans: Sequence[Span]) -> None:
+    try:
+        storage.store(organization_id, spans)
+    except (DataError, IntegrityError) as error:
+        if len(spans) == 1:
+            _reject(mapped, spans[0], error)
+            return
+        half = len(spans) // 2
+        _store_by_halves(organization_id, mapped, spans[:half])
+        _store_by_halves(organization_id, mapped, spans[half:])
+
+
+def _reject(mapped: Mapped, span: Span, error: DatabaseError) -> None:
+    mapped.rejected += 1
+    told = getattr(error.__cause__, "diag", None)
+    reason = (told and told.message_primary) or "the database refused it"
+    mapped.reasons.append(f"span {span.span_id.hex()} of trace {span.trace_id.hex()}: {reason}")

@@ -1,0 +1,186 @@
+"""Spans in storage: once each, linked whatever the order, priced, summed."""
+
+import random
+from decimal import Decimal
+from itertools import permutations
+from uuid import uuid4
+
+import pytest
+
+from agents.models import Agent, AgentExecution, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
+from agents.telemetry.spans import Span
+from agents.telemetry.storage import store
+from core.models import Organization
+from tests.factories.core import OrganizationFactory
+
+from .recount import assert_kept
+
+pytestmark = pytest.mark.django_db
+
+TRACE = bytes(range(16))
+SECOND = 10**9
+BEGIN = 1_780_000_000 * SECOND
+
+
+@pytest.fixture
+def organization() -> Organization:
+    return OrganizationFactory()
+
+
+def span(number: int, parent: int | None, kind: str = "execution", **fields: object) -> Span:
+    """Return a span of a second."""
+    made = Span(
+        kind,
+        TRACE,
+        number.to_bytes(8, "big"),
+        None if parent is None else parent.to_bytes(8, "big"),
+        f"span {number}",
+        BEGIN + number * SECOND,
+        BEGIN + (number + 1) * SECOND,
+        agent_type="chain" if kind == "execution" else "",
+    )
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+def call(number: int, parent: int | None, **fields: object) -> Span:
+    usage = {"input_tokens": 1_000, "output_tokens": 500, "provider": "openai", "response_model": "gpt-4o-2024-08-06"}
+    return span(number, parent, "model_call", **(usage | fields))
+
+
+def story() -> list[Span]:
+    """An agent, in it a chain, in that a tool that asks a model, and a call of the chain's own."""
+    return [
+        span(1, None, agent_type="agent", agent_name="Ada", input_tokens=2_000, output_tokens=1_000),
+        span(2, 1),
+        span(3, 2, "tool_execution", tool_name="search"),
+        call(4, 3),
+        call(5, 2),
+    ]
+
+
+def assert_story(organization: Organization) -> None:
+    agent = AgentExecution.objects.get(name="span 1")
+    chain = AgentExecution.objects.get(name="span 2")
+    assert (agent.parent_execution, chain.parent_execution) == (None, agent)
+    assert ToolExecution.objects.get().execution == chain
+    assert set(ModelCall.objects.values_list("name", "execution__name")) == {("span 4", "span 2"), ("span 5", "span 2")}
+    assert (agent.usage_below, chain.usage_below) == (True, True)
+    for model in (AgentExecution, ModelCall, ToolExecution):
+        assert set(model.objects.values_list("agent_name", flat=True)) == {"Ada"}
+    trace = Trace.objects.get()
+    assert (trace.root_name, trace.root_agent_name, trace.spans, trace.model_calls) == ("span 1", "Ada", 5, 2)
+    # The agent repeats its calls' tokens; they count once.
+    assert (trace.input_tokens, trace.output_tokens, trace.cost) == (2_000, 1_000, Decimal("0.015"))
+    assert_kept()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(5)))[::7])
+def test_links_are_right_whatever_the_order(organization: Organization, order: tuple[int, ...]) -> None:
+    spans = story()
+    for number in order:
+        assert store(organization.pk, [spans[number]]) == 1
+    assert_story(organization)
+
+
+@pytest.mark.parametrize("cut", range(6))
+def test_links_are_right_wherever_a_batch_ends(organization: Organization, cut: int) -> None:
+    spans = story()[::-1]
+    store(organization.pk, spans[:cut])
+    store(organization.pk, spans[cut:])
+    assert_story(organization)
+
+
+def test_a_batch_sent_twice_is_stored_once(organization: Organization) -> None:
+    assert store(organization.pk, story()) == 5
+    assert store(organization.pk, story()) == 0
+    assert store(organization.pk, [*story(), *story(), span(6, 1)]) == 1
+    assert AgentExecution.objects.count() == 3
+    assert_kept()
+
+
+def test_a_part_sent_again_with_more_is_linked_to_what_stands(organization: Organization) -> None:
+    store(organization.pk, story()[:2])
+    store(organization.pk, story())
+    assert_story(organization)
+
+
+def test_the_same_ids_are_other_spans_in_another_organization(organization: Organization) -> None:
+    other = OrganizationFactory()
+    store(organization.pk, story())
+    store(other.pk, story())
+    assert Trace.objects.count() == 2
+    for each in (organization, other):
+        links = ModelCall.objects.filter(organization=each).values_list("execution__organization", flat=True)
+        assert set(links) == {each.pk}
+    assert_kept()
+
+
+def test_a_ring_of_parents_is_stored_and_ends(organization: Organization) -> None:
+    store(organization.pk, [span(1, 2), span(2, 3), span(3, 1), call(4, 3)])
+    assert AgentExecution.objects.count() == 3
+    assert_kept()
+
+
+def test_a_parent_that_never_comes(organization: Organization) -> None:
+    store(organization.pk, [span(2, 1, agent_name="Ada"), call(3, 2)])
+    assert AgentExecution.objects.get().parent_execution is None
+    assert Trace.objects.get().root_name == "span 2"
+    assert not Trace.objects.get().has_root
+
+
+def test_a_trace_of_30_000_spans_whose_root_comes_last(organization: Organization) -> None:
+    spans = [call(number, 1) for number in range(2, 30_001)]
+    random.Random(1).shuffle(spans)
+    for start in range(0, len(spans), 2_000):
+        store(organization.pk, spans[start : start + 2_000])
+    store(organization.pk, [span(1, None, agent_type="agent", agent_name="Ada")])
+    root = AgentExecution.objects.get()
+    assert ModelCall.objects.filter(execution=root, agent_name="Ada").count() == 29_999
+    assert root.usage_below
+    assert_kept()
+
+
+def test_an_agent_joins_the_roster_when_first_named(organization: Organization) -> None:
+    store(organization.pk, story())
+    agent = Agent.objects.get(name="Ada")
+    assert AgentExecution.objects.get(agent_type="agent").agent == agent
+    assert not AgentExecution.objects.exclude(agent_type="agent").filter(agent__isnull=False).exists()
+
+
+def test_another_organization_s_work_is_no_work_of_ours(organization: Organization) -> None:
+    store(organization.pk, [span(1, None, task_run_id=uuid4(), squad_id=uuid4(), agent_id=uuid4())])
+    execution = AgentExecution.objects.get()
+    assert (execution.task_run, execution.squad, execution.agent) == (None, None, None)
+
+
+def test_unknown_models_have_no_cost_and_say_so(organization: Organization) -> None:
+    store(
+        organization.pk,
+        [
+            call(1, None, response_model="nobody-s-model"),
+            call(2, None, input_tokens=None, output_tokens=None),
+            call(3, None, response_model="nobody-s-model", reported_cost=Decimal("0.25")),
+        ],
+    )
+    stored = {made.name: (made.cost, made.pricing) for made in ModelCall.objects.all()}
+    assert stored["span 1"] == (None, Pricing.UNKNOWN_MODEL)
+    assert stored["span 2"] == (None, Pricing.NO_USAGE)
+    trace = Trace.objects.get()
+    assert (trace.unpriced, trace.cost) == (1, Decimal("0.25"))
+    assert_kept()
+
+
+def test_what_changes_and_goes_is_counted_again(organization: Organization) -> None:
+    store(organization.pk, story())
+    ModelCall.objects.filter(name="span 5").update(input_tokens=7, cost=Decimal("0.0001"))
+    assert_kept()
+    assert Trace.objects.get().input_tokens == 1_007
+    ModelCall.objects.filter(name="span 5").delete()
+    assert_kept()
+    assert Trace.objects.get().spans == 4
+    AgentExecution.objects.filter(name="span 1").delete()
+    assert_kept()
+    assert not Trace.objects.exists()
+    assert not SpanStatistic.objects.exclude(count=0).exists()

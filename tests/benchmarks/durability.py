@@ -1,0 +1,198 @@
+"""What an acknowledgement is worth: spans sent while the server is killed and PostgreSQL stops.
+
+    uv run python -m tests.benchmarks.durability [--seconds 30] [--outage 10]
+
+A PostgreSQL and a server of its own take spans from four senders, which do as exporters do: what is refused with 429 or
+503, or isn't answered, they send again. A third of the way the server is killed with SIGKILL and started again; at
+two thirds PostgreSQL is stopped at once, and started again after the outage. In the end each acknowledged span must be
+stored, each once, and traces and statistics must say what counting all spans says.
+"""
+
+import argparse
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.benchmarks.serving import family, wait_for
+from tests.benchmarks.spans import request
+
+SENDERS, BATCH = 4, 100
+
+
+@dataclass
+class Told:
+    """What the senders were told."""
+
+    acknowledged: set[tuple[bytes, bytes]] = field(default_factory=set)
+    refusals: dict[str, int] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
+    stop: bool = False
+
+
+class Database:
+    """A PostgreSQL of the benchmark's own."""
+
+    def __init__(self, folder: Path) -> None:
+        from config.embedded_postgres.server import binaries
+
+        self.programs, self.data, self.port = binaries(), folder / "data", free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            shutil.chown(folder, "nobody")
+            folder.chmod(0o755)
+            self.user = {"user": "nobody"}
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth", "trust", "-E", "UTF8")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **self.user
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data.parent}"
+        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.data.parent / "log"), "-w", "start")
+
+    def stop(self) -> None:
+        """Stop it at once, as if the machine had lost its power."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def serve(port: int) -> subprocess.Popen[bytes]:
+    """Start the server, as production has it."""
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
+    server = subprocess.Popen(
+        [*command, "--workers", "2", "--blocking-threads", "3", "--no-log", "config.wsgi:application"]
+    )
+    wait_for(port)
+    return server
+
+
+def kill(server: subprocess.Popen[bytes]) -> None:
+    """Kill the server and its workers with SIGKILL."""
+    for process in family(server.pid):
+        os.kill(process, signal.SIGKILL)
+    server.wait()
+
+
+def send(port: int, key: str, told: Told, lock: threading.Lock) -> None:
+    """Send batch after batch, each until it is acknowledged."""
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-protobuf"}
+    while not told.stop:
+        body = request(BATCH)
+        spans = ExportTraceServiceRequest.FromString(body).resource_spans[0].scope_spans[0].spans
+        ids = {(span.trace_id, span.span_id) for span in spans}
+        for _ in itertools.count():
+            try:
+                client = HTTPConnection("127.0.0.1", port, timeout=60)
+                client.request("POST", "/v1/traces", body, headers)
+                answer = client.getresponse()
+                answer.read()
+                outcome = str(answer.status)
+            except (OSError, HTTPException) as error:
+                outcome = type(error).__name__
+            with lock:
+                if outcome == "200":
+                    told.acknowledged |= ids
+                    told.times.append(time.monotonic())
+                    break
+                told.refusals[outcome] = told.refusals.get(outcome, 0) + 1
+            if told.stop:
+                return
+            time.sleep(0.1)
+
+
+def check(told: Told, url: str) -> None:
+    """Compare what stands with what was acknowledged."""
+    tables = ("agents_agentexecution", "agents_modelcall", "agents_toolexecution")
+    with psycopg.connect(url) as connection:
+        union = " UNION ALL ".join(f"SELECT trace_id, span_id FROM {table}" for table in tables)
+        stored = connection.execute(union).fetchall()
+    distinct = {(bytes(trace), bytes(span)) for trace, span in stored}
+    print(f"{len(told.acknowledged):,} spans acknowledged, {len(stored):,} stored")
+    print(f"  missing {len(told.acknowledged - distinct)}   doubled {len(stored) - len(distinct)}")
+    print(f"  refusals {told.refusals}")
+    from tests.agents.telemetry.recount import assert_kept
+
+    assert_kept()
+    print("  traces and statistics equal a full recount")
+
+
+def main() -> None:
+    """Run the story."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--outage", type=float, default=10)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="muster-durability-"))
+    database = Database(folder)
+    database.start()
+    os.environ |= {
+        "DATABASE_URL": database.url,
+        "SECRET_KEY": secrets.token_urlsafe(50),
+        "DB_POOL_TIMEOUT": "2",
+        "DB_CONNECT_TIMEOUT": "2",
+        "DJANGO_SETTINGS_MODULE": "tests.benchmarks.settings",
+    }
+    import django
+
+    django.setup()
+    from django.core.management import call_command
+    from django.db import connections
+
+    call_command("migrate", verbosity=0)
+    from tests.benchmarks.ingest import key
+
+    text = key()
+    connections.close_all()
+    port, told, lock = free_port(), Told(), threading.Lock()
+    server = serve(port)
+    senders = [threading.Thread(target=send, args=(port, text, told, lock)) for _ in range(SENDERS)]
+    for sender in senders:
+        sender.start()
+    time.sleep(options.seconds / 3)
+    kill(server)
+    server = serve(port)
+    time.sleep(options.seconds / 3)
+    database.stop()
+    time.sleep(options.outage)
+    database.start()
+    back = time.monotonic()
+    time.sleep(options.seconds / 3)
+    told.stop = True
+    for sender in senders:
+        sender.join()
+    after = [moment - back for moment in told.times if moment > back]
+    print(f"first acknowledgement {min(after):.1f} s after PostgreSQL was back")
+    check(told, database.url)
+    kill(server)
+    connections.close_all()
+    database.stop()
+    shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
