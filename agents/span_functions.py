@@ -55,7 +55,7 @@ AS $body$
            WHEN seconds > {FINEST} THEN least({BUCKETS}, 1 + ceil(ln(seconds / {FINEST}) / ln({RATIO})))::int END
 $body$;
 COMMENT ON FUNCTION agents_duration_bucket(double precision) IS
-    'The bucket of a duration, null where it is: 1 holds what is shorter than can be told, and each ends 8 % above the one before it.';
+    'The bucket of a duration: 1 holds what is shorter than can be told; each ends 8 % above the one before it.';
 """
 
 HISTOGRAM = f"""
