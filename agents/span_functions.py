@@ -52,10 +52,10 @@ DURATION_BUCKET = f"""
 CREATE FUNCTION agents_duration_bucket(seconds double precision) RETURNS int LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $body$
     SELECT CASE WHEN seconds <= {FINEST} THEN 1
-           ELSE least({BUCKETS}, 1 + ceil(ln(seconds / {FINEST}) / ln({RATIO})))::int END
+           WHEN seconds > {FINEST} THEN least({BUCKETS}, 1 + ceil(ln(seconds / {FINEST}) / ln({RATIO})))::int END
 $body$;
 COMMENT ON FUNCTION agents_duration_bucket(double precision) IS
-    'The bucket of a duration: 1 holds what is shorter than can be told, and each ends 8 % above the one before it.';
+    'The bucket of a duration: 1 holds what is shorter than can be told; each ends 8 % above the one before it.';
 """
 
 HISTOGRAM = f"""

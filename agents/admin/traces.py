@@ -167,8 +167,8 @@ class TraceAdmin(DerivedAdmin):
         if not self.has_view_permission(request, trace):
             raise PermissionDenied
         tree = traces.tree_of(trace)
-        under = self._place_in(tree, request.GET.get("under"))
-        begin = self._place_in(tree, request.GET.get("from"))
+        under = self._span_place(tree, request.GET.get("under"))
+        begin = self._span_place(tree, request.GET.get("from"))
         drawing = waterfall.draw(trace, tree, under=under, begin=begin)
         for bar in drawing.bars:
             bar.url = self._record(bar)
@@ -183,7 +183,7 @@ class TraceAdmin(DerivedAdmin):
         }
         return TemplateResponse(request, "admin/agents/trace/waterfall.html", context)
 
-    def _place_in(self, tree: traces.Tree, asked: str | None) -> int | None:
+    def _span_place(self, tree: traces.Tree, asked: str | None) -> int | None:
         if not asked:
             return None
         place = tree.place_of(asked)

@@ -145,14 +145,14 @@ def _midnight(moment: datetime) -> datetime:
 
 
 def merged(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """Return the sum of histograms, each a count by bucket."""
+    """Return the sum of histograms, each a count for each bucket."""
     return list(map(sum, zip(*histograms, strict=True)))
 
 
 def percentiles(histogram: Sequence[int]) -> dict[int, float | None]:
     """Return percentiles in seconds, each the middle of the bucket in which the one of that rank is.
 
-    Each bucket ends 8 % above the one before it; what is answered is within 4 % of all that is in it (the relative
+    A bucket's end is 8 % above its beginning, so that what is answered is within 4 % of whatever is in it (the relative
     middle, as DDSketch has it).
     """
     wanted = sum(histogram)

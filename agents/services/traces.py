@@ -211,6 +211,6 @@ def as_rows(tree: Tree, places: Sequence[int]) -> Iterator[dict[str, Any]]:
 def key_of(text: str) -> dict[str, Any] | None:
     """Return how a trace is found by what an address names it by: its own trace id, or the record's id."""
     try:
-        return {"trace_id": text.lower()} if len(text) == 32 else {"pk": UUID(text)}
+        return {"trace_id": bytes.fromhex(text).hex()} if len(text) == 32 else {"pk": UUID(text)}
     except ValueError:
         return None

@@ -114,7 +114,11 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
             rows[kind] += (BEGINNING[kind], _common(place, beginning), ROWS[kind](place, agents))
         for kind, (table, columns) in TABLES.items():
             if len(rows[kind]) > 1:
-                with cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
+                # The cursor's own methods' errors are Django's; those of what they return are not.
+                with (
+                    connection.wrap_database_errors,
+                    cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+                ):
                     copy.write(b"".join([*rows[kind], pack.TRAILER]))
     return len(new)
 

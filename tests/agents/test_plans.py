@@ -190,6 +190,23 @@ FILLINGS = [
         },
     ),
     Filling(records.ToolExecution, TASKS, SPAN | {"tool_name": "'tool ' || n / 3 % 50"}),
+    Filling(
+        records.Trace,
+        TASKS,
+        {
+            "trace_id": "decode(md5(n::text), 'hex')",
+            "root_name": "'invoke_agent ' || n % 7",
+            "root_agent_name": "'agent ' || n / 10 % 40",
+            "root_status": "(ARRAY['completed', 'completed', 'failed', 'timeout'])[1 + n / 10 % 4]",
+            "session_id": "'session ' || n / 30",
+            "started_at": TIME,
+            "completed_at": f"{TIME} + n % 700 * interval '0.1 second'",
+            "root_started_at": TIME,
+            "spans": "8",
+            "errors": "CASE WHEN n / 10 % 40 = 3 THEN 1 ELSE 0 END",
+            "cost": "n % 1009 / 200.0",
+        },
+    ),
     Filling(records.LearningInsight, TASKS // 10, {"times_applied": "0"}),
 ]
 FILLED = {filling.model: filling.count for filling in FILLINGS}

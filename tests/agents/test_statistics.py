@@ -265,7 +265,7 @@ def test_what_a_step_alone_reports_counts_for_its_agent(organization: Organizati
     assert list(recounts.differences(organization.pk)) == []
 
 
-@pytest.mark.parametrize("seconds", [0, 1e-6, 2e-6, 0.000123, 0.01, 1, 59.999999, 7_200, 10_000_000])
+@pytest.mark.parametrize("seconds", [0, 1e-6, 2e-6, 0.000123, 0.01, 1, 59.999999, 7_200, 90_000])
 def test_percentiles_are_within_four_percent_of_any_duration(
     seconds: float, organization: Organization, viewer: Actor
 ) -> None:
@@ -447,7 +447,7 @@ def test_check_spans_finds_and_mends_what_was_written_past_the_triggers(
     Trace.objects.filter(pk=changed.pk).update(cost=5, errors=77)
     Trace.objects.filter(pk=gone.pk).delete()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE agents_spanstatistic SET durations = '{\"7\": 1}' WHERE dimension = 'tool'")
+        cursor.execute("UPDATE agents_spanstatistic SET durations[7] = durations[7] + 1 WHERE dimension = 'tool'")
     output = StringIO()
     with pytest.raises(CommandError, match="rows are wrong"):
         call_command("check_spans", stdout=output)

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+from django.db.models import QuerySet
 from django.http import Http404
 from django.urls import register_converter
 from drf_spectacular.types import OpenApiTypes
@@ -59,7 +60,7 @@ class TraceViewSet(ReadOnlyViewSet):
 
     def retrieve(self, request: Request, pk: str) -> Response:
         """Answer one trace: its summary."""
-        rows = self.get_queryset().filter(**traces.key_of(pk)).order_by()
+        rows = self._rows(pk)
         text = self.read_one(rows, self.get_read_serializer())
         if text is None:
             raise Http404
@@ -77,7 +78,7 @@ class TraceViewSet(ReadOnlyViewSet):
         A span whose parent never came is a root. Of spans that are each other's parents the earliest is one.
         """
         asked = self._question(request)
-        trace = self.get_queryset().filter(**traces.key_of(pk)).first()
+        trace = self._rows(pk).first()
         if trace is None:
             raise Http404
         tree = traces.tree_of(trace)
@@ -104,6 +105,12 @@ class TraceViewSet(ReadOnlyViewSet):
                 % (orjson.dumps(following), orjson.dumps(previous), ",".join(traces.as_json(tree, page)).encode())
             )
         )
+
+    def _rows(self, pk: str) -> QuerySet:
+        key = traces.key_of(pk)
+        if key is None:
+            raise Http404
+        return self.get_queryset().filter(**key).order_by()
 
     def _question(self, request: Request) -> dict[str, Any]:
         question = serializers.SpansQuestionSerializer(data=request.query_params)

@@ -129,7 +129,10 @@ def test_no_compression_by_any_name(request_message: ExportTraceServiceRequest, 
 def test_gzip_of_one_member_and_of_several(request_message: ExportTraceServiceRequest):
     body = request_message.SerializeToString()
     assert decode(gzip.compress(body, mtime=0), PROTOBUF, "gzip") == request_message
-    assert decode(gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0), PROTOBUF, "GZIP") == request_message
+    assert (
+        decode(gzip.compress(body[:20], mtime=0) + gzip.compress(body[20:], mtime=0), PROTOBUF, "GZIP")
+        == request_message
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import factory
 from factory.django import DjangoModelFactory
 
 from agents.models import SpanKind, SpanStatistic, SpanStatus, Trace, Width
+from agents.span_functions import BUCKETS
 from tests.factories.core import OrganizationFactory
 
 
@@ -42,4 +43,4 @@ class SpanStatisticFactory(DjangoModelFactory):
     width = Width.HOUR
     start = datetime(2026, 3, 4, 12, tzinfo=UTC)
     count = 1
-    durations = factory.LazyFunction(lambda: {"350": 1})
+    durations = factory.LazyFunction(lambda: [0] * 150 + [1] + [0] * (BUCKETS - 151))
