@@ -12,7 +12,7 @@ from agents.models import AgentExecution, ModelCall, ToolExecution
 from agents.services.spans import TimesError, cost_of, settle
 from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer
 
-LONGEST = 10**9  # seconds; some 31 years
+LONGEST = 10**12  # seconds; more than lies between any two times
 MOST_TOKENS = 10**12  # of one call: so that no sum of them outgrows its column
 NULL = rb"\u0000"  # as JSON writes the character that PostgreSQL takes in no text
 TIMES = ("status", "started_at", "completed_at", "duration")
