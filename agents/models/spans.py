@@ -118,7 +118,7 @@ def span_constraints(model: str, link: str) -> list[models.BaseConstraint]:
             violation_error_message="“started_at” says when what goes, or was completed, was started.",
         ),
         models.CheckConstraint(
-            name=f"agents_{model}_ended",
+            name=f"agents_{model}_when_ended",
             condition=Q(status__in=ENDED_SPAN, completed_at__isnull=False)
             | (~Q(status__in=ENDED_SPAN) & Q(completed_at=None)),
             violation_error_message="“completed_at” says when it ended, and only then.",

@@ -12,11 +12,13 @@ from agents.models import AgentExecution, ModelCall, ToolExecution
 from agents.services.spans import TimesError, cost_of, settle
 from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer
 
-LONGEST = 10**9  # seconds; some 31 years
+LONGEST = 10**12  # seconds; more than lies between any two times
+MOST_TOKENS = 10**12  # of one call: so that no sum of them outgrows its column
 NULL = rb"\u0000"  # as JSON writes the character that PostgreSQL takes in no text
 TIMES = ("status", "started_at", "completed_at", "duration")
 USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 IDENTITY = ("trace_id", "span_id", "parent_span_id")
+TOKENS: dict[str, Any] = {name: {"max_value": MOST_TOKENS} for name in USAGE}
 AROUND: dict[str, Any] = {"queryset": AgentExecution.objects.only("organization", "agent_name")}
 
 
@@ -121,11 +123,15 @@ class AgentExecutionSerializer(SpanSerializer):
             *SPAN_OUTCOME,
         )
         read_only_fields: tuple[str, ...] = ("user", "usage_below")
-        extra_kwargs: ClassVar = OPTIONAL_NAME | {
-            "execution_id": {"required": False},
-            "parent_execution": AROUND,
-            "cost": {"min_value": 0},
-        }
+        extra_kwargs: ClassVar = (
+            TOKENS
+            | OPTIONAL_NAME
+            | {
+                "execution_id": {"required": False},
+                "parent_execution": AROUND,
+                "cost": {"min_value": 0},
+            }
+        )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Return the values with what follows from them. Who writes a new one is its user."""
@@ -184,11 +190,15 @@ class ModelCallSerializer(SpanSerializer):
             *SPAN_OUTCOME,
         )
         read_only_fields: tuple[str, ...] = ("model", "cost", "pricing")
-        extra_kwargs: ClassVar = OPTIONAL_NAME | {
-            "execution": AROUND,
-            "reported_cost": {"min_value": 0},
-            "time_to_first_token": {"min_value": 0, "max_value": LONGEST},
-        }
+        extra_kwargs: ClassVar = (
+            TOKENS
+            | OPTIONAL_NAME
+            | {
+                "execution": AROUND,
+                "reported_cost": {"min_value": 0},
+                "time_to_first_token": {"min_value": 0, "max_value": LONGEST},
+            }
+        )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Return the values with what follows from them, the price among it."""

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from agents.api.serializers.executions import LONGEST, NULL
+from agents.api.serializers.executions import LONGEST, MOST_TOKENS, NULL
 from agents.models import Agent, AgentExecution, AgentType, SpanStatus, Squad, TaskRun
 from agents.prices import UNITS
 from agents.services.executions import NewRow
@@ -26,7 +26,7 @@ from core.ids import uuid7
 
 WHOLE_DIGITS, DECIMALS = 10, 10  # of the column of costs
 Word = Annotated[str, Meta(max_length=200)]
-Tokens = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
+Tokens = Annotated[int, Meta(ge=0, le=MOST_TOKENS)] | None
 TraceId = Annotated[str, Meta(pattern="^[0-9a-fA-F]{32}$", max_length=32)] | None
 SpanId = Annotated[str, Meta(pattern="^[0-9a-fA-F]{16}$", max_length=16)] | None
 
