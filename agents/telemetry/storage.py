@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from agents.prices import UNITS, price
+from agents.telemetry import evaluations
 from agents.telemetry import packing as pack
 from agents.telemetry.agents import resolve
 from agents.telemetry.spans import Span
@@ -107,20 +108,33 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
             _name(place)
             if _reports_usage(place.span):
                 _mark_around(place)
-        rows: dict[str, list[bytes]] = {kind: [pack.HEADER] for kind in TABLES}
-        beginning = pack.uuid(organization_id)
-        for place in new.values():
-            kind = place.span.kind
-            rows[kind] += (BEGINNING[kind], _common(place, beginning), ROWS[kind](place, agents))
-        for kind, (table, columns) in TABLES.items():
-            if len(rows[kind]) > 1:
-                # The cursor's own methods' errors are Django's; those of what they return are not.
-                with (
-                    connection.wrap_database_errors,
-                    cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
-                ):
-                    copy.write(b"".join([*rows[kind], pack.TRAILER]))
+        _copy(cursor, organization_id, new.values(), agents)
+        evaluated = [
+            (execution, evaluation)
+            for place in new.values()
+            for evaluation in place.span.evaluations
+            if (execution := place.id if place.span.kind == "execution" else place.owner)
+        ]
+        if evaluated:
+            evaluations.write(organization_id, evaluated)
     return len(new)
+
+
+def _copy(cursor: Any, organization_id: UUID, places: Iterable[Place], agents: dict[str, UUID]) -> None:
+    """Write the rows. Executions go first: the others are in them."""
+    rows: dict[str, list[bytes]] = {kind: [pack.HEADER] for kind in TABLES}
+    organization = pack.uuid(organization_id)
+    for place in places:
+        kind = place.span.kind
+        rows[kind] += (BEGINNING[kind], _common(place, organization), ROWS[kind](place, agents))
+    for kind, (table, columns) in TABLES.items():
+        if len(rows[kind]) > 1:
+            # The cursor's own methods' errors are Django's; those of what they return are not.
+            with (
+                connection.wrap_database_errors,
+                cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+            ):
+                copy.write(b"".join([*rows[kind], pack.TRAILER]))
 
 
 def _standing(cursor: Any, organization_id: UUID, keys: Iterable[Key]) -> dict[Key, tuple[UUID | None, str]]:
@@ -194,7 +208,7 @@ def _common(place: Place, organization: bytes) -> bytes:
             pack.time(span.ended_ns),
             pack.word(span.error_type),
             pack.text(span.error_message),
-            pack.jsonb(span.attributes),
+            pack.jsonb(evaluations.attributes_of(span)),
         )
     )
 

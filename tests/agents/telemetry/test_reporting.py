@@ -15,12 +15,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
+from agents.models import AgentExecution, Feedback, ModelCall, ToolExecution, Trace
 from agents.telemetry import otlp, storage
 from core.models import APIKey
 from tests.kit.cast import Actor
 
-from .otlp_kit import add_span
+from .otlp_kit import add_event, add_span
 from .recount import assert_kept
 
 pytestmark = pytest.mark.django_db
@@ -200,6 +200,24 @@ def test_an_agent_that_was_purged_meanwhile_costs_nothing(owner: Actor) -> None:
     again = AgentExecution.objects.get()
     assert again.agent is not None
     assert again.agent.pk != agent.pk
+
+
+def test_an_evaluation_is_feedback_on_the_execution_around(owner: Actor) -> None:
+    request = a_request()
+    result = {
+        "gen_ai.evaluation.name": "relevance",
+        "gen_ai.evaluation.score.value": 0.8,
+        "gen_ai.evaluation.score.label": "relevant",
+        "gen_ai.evaluation.explanation": "It answers the question.",
+    }
+    add_event(request.resource_spans[0].scope_spans[0].spans[0], "gen_ai.evaluation.result", result)
+    for _ in range(2):
+        report(owner, request.SerializeToString())
+    feedback = Feedback.objects.get()
+    assert feedback.execution == AgentExecution.objects.get()
+    assert (feedback.category, feedback.tags) == ("relevance", ["evaluation"])
+    assert feedback.comment == "relevant (0.8): It answers the question."
+    assert ModelCall.objects.get().attributes["evaluations"][0]["score"] == 0.8
 
 
 def test_traces_of_others_are_theirs(owner: Actor, stranger: Actor) -> None:
