@@ -211,6 +211,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "ENUM_NAME_OVERRIDES": {
         "RoleEnum": "core.models.Role",
         "SquadRoleEnum": "agents.models.SquadRole",
+        "SpanStatusEnum": "agents.models.SpanStatus",
         "WorkStatusEnum": "agents.models.TaskStatus",  # tasks and runs have the same
     },
 }

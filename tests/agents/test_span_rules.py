@@ -517,6 +517,8 @@ def assert_statistics_follow(rows: list[tuple[str, Any]]) -> None:
             for width, start in (("hour", hour), ("day", hour.replace(hour=0))):
                 if value:
                     add(counted[names[kind], dimension, width, start, value], figures | usage_of(kind, row))
+                elif dimension == "agent" and row.agent_name:  # a step of an agent's: what it consumed, but no count
+                    add(counted[names[kind], dimension, width, start, row.agent_name], usage_of(kind, row))
     found = {}
     for each in SpanStatistic.objects.all():
         key = (each.kind, each.dimension, each.width, each.start, each.value)

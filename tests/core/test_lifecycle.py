@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from catalog.models import Order, Product
 from core.lifecycle import Lifecycle, Transition, TransitionConflictError
-from core.models import AuditEvent, Organization
+from core.models import Audited, AuditEvent, Organization
 from tests.factories import make
 from tests.factories.catalog import OrderFactory, ProductFactory
 from tests.kit.database import writes_nothing
@@ -38,8 +38,13 @@ def make_probe(model: Any, organization: Organization) -> None:
         " WHERE tgrelid = %s::regclass AND proname IN ('muster_transition', 'muster_audit')",
         table,
     )
-    assert len(definitions) == 2
+    assert len(definitions) == 1 + is_audited(model)
     run("; ".join(text.replace(f" ON public.{table} ", " ON probe ").replace("%", "%%") for (text,) in definitions))
+
+
+def is_audited(model: Any) -> bool:
+    """Tell whether the model's changes are events; what is itself a log's aren't."""
+    return issubclass(model, Audited)
 
 
 def stand(model: Any, status: str) -> None:
@@ -58,6 +63,8 @@ def test_raw_sql_moves_only_as_drawn_and_each_move_names_its_event(model: Any, o
         stand(model, old)
         if verb := verbs.get(f"{old}>{new}"):
             run(change, new)
+            if not is_audited(model):
+                continue
             newest = AuditEvent.objects.order_by("-timestamp", "-id").values_list("event_type", flat=True)[0]
             assert newest == f"{model.resource()}.{verb}"
         else:

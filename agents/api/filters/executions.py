@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 import django_filters
 from django import forms
 from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 
 from agents.models import AgentExecution, ModelCall, ToolExecution
 from core.api.filters import CharInFilter, HexFilter
@@ -18,6 +20,7 @@ class _SpanFormField(forms.RegexField):
         super().__init__(SPAN, error_messages={"invalid": message}, **options)
 
 
+@extend_schema_field(OpenApiTypes.STR)
 class SpanFilter(django_filters.Filter):
     """``?span=<trace id>-<span id>``: the one span of that name."""
 
