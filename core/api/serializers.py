@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -103,6 +104,12 @@ class RecordSerializer(serializers.ModelSerializer):
                 {name: serializers.ErrorDetail("There is no such field.", code="unknown") for name in sorted(unknown)}
             )
         return values
+
+
+@cache
+def field_names(serializer_class: type[RecordSerializer]) -> frozenset[str]:
+    """Return the names of a serializer's fields, which REST framework would make anew each time it is asked."""
+    return frozenset(serializer_class().fields)
 
 
 RECORD_FIELDS = ("id", "created_at", "updated_at")

@@ -16,7 +16,7 @@ from core.api.authentication import Principal
 from core.api.pagination import Key, KeysetPagination, place, place_of
 from core.api.readpath import is_ordinary, row_text
 from core.api.renderers import JSONRenderer, RenderedJSON
-from core.api.serializers import RecordSerializer
+from core.api.serializers import RecordSerializer, field_names
 from core.connections import prepared_cursor
 from core.models import Role
 from core.models.base import RecordQuerySet
@@ -77,10 +77,9 @@ class RecordViewSet(GenericViewSet):
         if not only and self.list_leaves_out and getattr(self, "action", None) == "list":
             shown = [name for name in serializer_class.Meta.fields if name not in self.list_leaves_out]
             return serializer_class(only=shown, context=self.get_serializer_context())
-        serializer = serializer_class(only=only, context=self.get_serializer_context())
-        if only and (unknown := set(only) - set(serializer.fields)):
+        if only and (unknown := set(only) - field_names(serializer_class)):
             raise ValidationError({"fields": f"There is no field {sorted(unknown)[0]!r}."}, "unknown")
-        return serializer
+        return serializer_class(only=only, context=self.get_serializer_context())
 
     def read_page(
         self, rows: models.QuerySet, serializer: RecordSerializer, keys: Sequence[Key]

@@ -55,17 +55,17 @@ EXECUTIONS = """
 INSERT INTO agents_agentexecution (id, created_at, updated_at, organization_id, name, status, agent_name, session_id,
     correlation_id, started_at, completed_at, error_type, error_message, attributes, input_tokens, output_tokens, cost,
     execution_id, agent_type, user_name, input, result, model_provider, model_name, usage_below)
-SELECT gen_random_uuid(), made, made, o.id, 'agent-' || i % %(agents)s, (ARRAY['completed', 'completed', 'completed',
-       'completed', 'failed'])[1 + i % 5], 'agent-' || i % %(agents)s, '', gen_random_uuid()::text, made,
-       made + (i % 9000 + 50) * interval '1 millisecond', '', '', '{}', i % 4000, i % 600, (i % 1000) / 10000.0,
+SELECT gen_random_uuid(), made, made, o.id, 'agent-' || i %% %(agents)s, (ARRAY['completed', 'completed', 'completed',
+       'completed', 'failed'])[1 + i %% 5], 'agent-' || i %% %(agents)s, '', gen_random_uuid()::text, made,
+       made + (i %% 9000 + 50) * interval '1 millisecond', '', '', '{}', i %% 4000, i %% 600, (i %% 1000) / 10000.0,
        gen_random_uuid()::text, 'agent', '', to_json('Summarize the open invoices of customer ' || i),
-       jsonb_build_object('answer', 'All settled', 'steps', i % 7), 'openai', 'gpt-4o', false
+       jsonb_build_object('answer', 'All settled', 'steps', i %% 7), 'openai', 'gpt-4o', false
   FROM generate_series(1, %(number)s) AS i
   CROSS JOIN LATERAL (SELECT now() - (i::float8 / %(number)s) * interval '60 days' AS made) AS times
-  JOIN benchmark_organization AS o ON o.k = i % 20
+  JOIN benchmark_organization AS o ON o.k = i %% 20
 """
 PEERS = """
-INSERT INTO peer.agent_executions (id, organization_id, agent_name, status, prompt, result, input_tokens, output_tokens,
+INSERT INTO agent_executions (id, organization_id, agent_name, status, prompt, result, input_tokens, output_tokens,
     cost, duration_ms, correlation_id, started_at, created_at)
 SELECT e.id, o.k + 1, e.agent_name, e.status, e.input #>> '{}', e.result, e.input_tokens, e.output_tokens, e.cost,
        (e.duration * 1000)::bigint, e.correlation_id::uuid, e.started_at, e.created_at
@@ -84,12 +84,12 @@ def prepare(number: int, folder: Path) -> tuple[str, str]:
     for organization in organizations:
         Membership.objects.get_or_create(organization=organization, user=user, defaults={"role": Role.OWNER})
     with connection.cursor() as cursor:
-        cursor.execute("SELECT to_regclass('peer.agent_executions') IS NOT NULL")
+        cursor.execute("SELECT to_regclass('agent_executions') IS NOT NULL")
         if not cursor.fetchone()[0]:
             _fill(cursor, number, organizations, folder)
         key = "peer_" + secrets.token_urlsafe(24)
         cursor.execute(
-            "INSERT INTO peer.api_keys (id, organization_id, name, key_hash, is_active, created_at)"
+            "INSERT INTO api_keys (id, organization_id, name, key_hash, is_active, created_at)"
             " VALUES (%s, 4, 'benchmark', %s, true, now())",
             [uuid4(), hashlib.sha256(key.encode()).hexdigest()],
         )
@@ -115,7 +115,6 @@ def _fill(cursor: Any, number: int, organizations: list[Organization], folder: P
         + statistics_of(table, signed(table, table, 1))
     )
     cursor.execute("SET session_replication_role = DEFAULT")
-    cursor.execute("CREATE SCHEMA peer")
     tables = (
         "import asyncio\n"
         "from app.db import engine\n"
@@ -127,20 +126,20 @@ def _fill(cursor: Any, number: int, organizations: list[Organization], folder: P
     )
     subprocess.run([_python(folder), "-c", tables], check=True, cwd=folder, env=_environment())
     cursor.execute(
-        "INSERT INTO peer.organizations (name, slug, created_at) SELECT k, k, now() FROM generate_series(1, 20) AS k"
+        "INSERT INTO organizations (name, slug, created_at) SELECT k, k, now() FROM generate_series(1, 20) AS k"
     )
     cursor.execute(PEERS)
-    cursor.execute("CREATE INDEX ON peer.agent_executions (organization_id, created_at, id)")
-    cursor.execute("CREATE INDEX ON peer.agent_executions (organization_id, status, created_at, id)")
+    cursor.execute("CREATE INDEX ON agent_executions (organization_id, created_at, id)")
+    cursor.execute("CREATE INDEX ON agent_executions (organization_id, status, created_at, id)")
     cursor.execute("VACUUM (ANALYZE)")
 
 
 def _environment() -> dict[str, str]:
-    return os.environ | {"PEER_DATABASE_URL": _url(), "PGOPTIONS": "-c search_path=peer"}
+    return os.environ | {"PEER_DATABASE_URL": _url()}
 
 
 def _url() -> str:
-    """Return the address by which asyncpg reaches the database, and finds the peer's tables first."""
+    """Return the address by which asyncpg reaches the database."""
     host = server_uri().partition("host=")[2].partition("&")[0]
     return f"postgresql://postgres@/muster?host={host}&port=5432"
 
@@ -214,7 +213,7 @@ def questions(port: int, key: str, *, muster: bool) -> dict[str, tuple[list[str]
         LIST: ([f"{plural}?status=completed&limit=50&{fields}"], None),
         DETAIL: ([f"/api/v1/tasks/{made}/"], None),
         CREATE: (["/api/v1/tasks/"], task),
-        BULK: ([plural], _post(500, muster=True)),
+        BULK: ([f"{plural}?fields=id"], _post(500, muster=True)),
         STATISTICS: (["/api/v1/statistics/executions/?group_by=agent&period=30d"], None),
         FIRST: ([f"{plural}?limit=20&{fields}"], None),
         DEEP: ([_deep(client, f"{plural}?limit=200&{fields}")], None),
