@@ -42,8 +42,9 @@ def traces(request: HttpRequest) -> HttpResponse:
         mapped = _take(request, content_type)
     except ProtocolError as error:
         return _refusal(content_type, error)
-    except (OperationalError, InterfaceError, PoolTimeout):
-        logger.exception("Spans were refused for now: the database is out of reach.")
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        # A line each: in an outage there are as many as clients send.
+        logger.warning("Spans were refused for now: %s", " ".join(str(error).split()))
         told = "The database is out of reach; send the same again."
         return _refusal(content_type, ProtocolError(503, Code.UNAVAILABLE, told, RETRY_AFTER))
     body, media_type = otlp.response(content_type, mapped.rejected, "; ".join(mapped.reasons))

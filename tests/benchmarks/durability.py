@@ -9,6 +9,7 @@ stored, each once, and traces and statistics must say what counting all spans sa
 """
 
 import argparse
+import atexit
 import itertools
 import os
 import secrets
@@ -148,8 +149,10 @@ def main() -> None:
     parser.add_argument("--outage", type=float, default=10)
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="muster-durability-"))
+    atexit.register(shutil.rmtree, folder)
     database = Database(folder)
     database.start()
+    atexit.register(database.stop)
     os.environ |= {
         "DATABASE_URL": database.url,
         "SECRET_KEY": secrets.token_urlsafe(50),
@@ -190,8 +193,6 @@ def main() -> None:
     check(told, database.url)
     kill(server)
     connections.close_all()
-    database.stop()
-    shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
