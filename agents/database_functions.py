@@ -1,6 +1,7 @@
 """The PL/pgSQL functions of agents' triggers, which the first migration makes."""
 
-from agents import round_table_functions, span_functions
+from agents import round_table_functions
+from agents.sql import triggers
 from core.database_functions import make
 
 MAX_ACTIVE_RUNS = """
@@ -228,6 +229,6 @@ OPERATIONS = [
     make("agents_keep_insight", KEEP_INSIGHT),
     make("agents_number_context", NUMBER_CONTEXT),
     make("agents_modification_reviewer", MODIFICATION_REVIEWER),
-    *span_functions.OPERATIONS,
+    *triggers.OPERATIONS,
     *round_table_functions.OPERATIONS,
 ]

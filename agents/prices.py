@@ -8,10 +8,12 @@ numbers of 1e-10 dollars (``UNITS`` to the dollar), exact as the column's decima
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TieredPrices, Usage
+
+from agents.models import Pricing
 
 UNITS = 10**10
 MILLION = 10**6
@@ -40,6 +42,36 @@ PROVIDERS = {
 }
 
 Price = Callable[[int, int, int, int, int], int]
+
+
+class Consumption(Protocol):
+    """What a call consumed: a row of a model call, or what is to become one. Null is unknown."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+
+
+def price_of(used: Consumption, *, provider: str, model: str, when: float) -> tuple[int | None, Pricing]:
+    """Return what a call costs, in 1e-10 dollars, and where that comes from, or why it isn't known.
+
+    The arguments are those of ``price``.
+    """
+    if used.input_tokens is None and used.output_tokens is None:
+        return None, Pricing.NO_USAGE
+    units = price(
+        provider,
+        model,
+        when,
+        input_tokens=used.input_tokens,
+        output_tokens=used.output_tokens,
+        cached_tokens=used.cached_tokens,
+        cache_write_tokens=used.cache_write_tokens,
+        reasoning_tokens=used.reasoning_tokens,
+    )
+    return units, Pricing.UNKNOWN_MODEL if units is None else Pricing.COMPUTED
 
 
 def price(

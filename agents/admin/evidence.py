@@ -14,17 +14,10 @@ from django.utils.html import format_html
 from agents.models import Artifact, Feedback, InsightStatus, LearningInsight, MetricSnapshot, StoredContent
 from agents.models.feedback import TARGETS
 from agents.services import artifacts, insights
-from core.admin import RecordAction, RecordAdmin
-from core.admin.filters import FormFilter
+from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin, WholeTextFilter
 from core.api.downloads import PreconditionFailed, RangeNotSatisfiable, download
 
 SHOWN_CHARACTERS = 10_000
-
-
-class WholeTextFilter(FormFilter):
-    """Rows with exactly this text: Django's own filter reads the whole table for the texts there are."""
-
-    lookups = {"exact": "Is"}
 
 
 @admin.register(MetricSnapshot)
@@ -47,7 +40,7 @@ class MetricSnapshotAdmin(RecordAdmin):
 
 
 @admin.register(StoredContent)
-class StoredContentAdmin(RecordAdmin):
+class StoredContentAdmin(ReadOnlyAdmin):
     """What lies in storage, to read: a content goes with the last artifact that has it."""
 
     description = "The files in storage, once for each content."
@@ -56,18 +49,6 @@ class StoredContentAdmin(RecordAdmin):
     search_fields = ("=sha256",)
     fields = ("sha256", "size", "location")
     related_lists = (("agents.Artifact", "stored__id__exact"),)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: contents come with artifacts."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a content never changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a content goes with its artifacts."""
-        return False
 
 
 @admin.register(Artifact)

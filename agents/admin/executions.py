@@ -8,9 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from agents.admin.evidence import SHOWN_CHARACTERS, WholeTextFilter
+from agents.admin.evidence import SHOWN_CHARACTERS
 from agents.models import AgentExecution, ModelCall, ToolExecution
-from core.admin import RecordAdmin
+from core.admin import RecordAdmin, WholeTextFilter
 
 
 def shown(value: Any) -> str:

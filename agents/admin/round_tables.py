@@ -9,12 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from agents.admin.evidence import WholeTextFilter
 from agents.admin.leaderboard import LeaderboardPage
 from agents.models import RoundTable, RoundTableEntry, RoundTableVote
 from agents.models.roundtables import MAX_ENTRIES
 from agents.services import round_tables
-from core.admin import RecordAction, RecordAdmin, RecordInline
+from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin, RecordInline, WholeTextFilter
 from core.admin.forms import ReadableJSONField
 
 ASKED = ("prompt", "task_category", "judge", "criteria", "duration")
@@ -164,24 +163,8 @@ class RoundTableAdmin(LeaderboardPage, RecordAdmin):
             round_tables.delete_round_table(round_table=round_table)
 
 
-class LookOnly(RecordAdmin):
-    """Records that are written with their round table."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: it comes with its round table."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: it is changed on its round table's page, if at all."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: it goes with its round table."""
-        return False
-
-
 @admin.register(RoundTableEntry)
-class RoundTableEntryAdmin(LookOnly):
+class RoundTableEntryAdmin(ReadOnlyAdmin):
     """The entries of all round tables, to look at."""
 
     description = "Each model's answer at each round table, with its scores and rank."
@@ -203,7 +186,7 @@ class RoundTableEntryAdmin(LookOnly):
 
 
 @admin.register(RoundTableVote)
-class RoundTableVoteAdmin(LookOnly):
+class RoundTableVoteAdmin(ReadOnlyAdmin):
     """Votes, to look at: they stand as they were given."""
 
     description = "What judges said of two answers, shown in one order and in the other."

@@ -13,29 +13,16 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from agents.admin.evidence import WholeTextFilter
 from agents.models import SpanStatistic, Trace
 from agents.services import traces, waterfall
-from core.admin import RangeFilter, RecordAdmin
+from core.admin import RangeFilter, ReadOnlyAdmin, WholeTextFilter
 from core.models import AuditEvent
 
 PAGES = {"execution": "agentexecution", "model_call": "modelcall", "tool_execution": "toolexecution"}
 
 
-class DerivedAdmin(RecordAdmin):
+class DerivedAdmin(ReadOnlyAdmin):
     """What the database makes of spans, to read."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: the database writes these rows, with the spans."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse likewise."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: they go with their spans."""
-        return False
 
     def events_of(self, record: Any) -> QuerySet[AuditEvent]:
         """Return none: what follows from other rows isn't audited."""

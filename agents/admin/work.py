@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from agents.models import AgentMessage, Task, TaskRun
 from agents.services import claims, runs, tasks
-from core.admin import RecordAction, RecordAdmin
+from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin
 from core.search import matching
 
 
@@ -160,7 +160,7 @@ class TaskRunAdmin(RecordAdmin):
 
 
 @admin.register(AgentMessage)
-class AgentMessageAdmin(RecordAdmin):
+class AgentMessageAdmin(ReadOnlyAdmin):
     """Messages, to read: they stand as they were said."""
 
     description = "What members of squads say to each other during runs."
@@ -168,15 +168,3 @@ class AgentMessageAdmin(RecordAdmin):
     list_filter = ("organization", "message_type", "task_run", "sender", "recipient", "created_at")
     list_select_related = ("sender__agent", "recipient__agent", "task_run__task")
     fields = ("task_run", "sender", "recipient", "message_type", "thread", "content", "metadata")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: agents speak by the API."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a message stands as it was said."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a message goes with its run."""
-        return False

@@ -29,7 +29,7 @@ ENDED_SPAN = [SpanStatus.COMPLETED, SpanStatus.FAILED, SpanStatus.CANCELLED, Spa
 
 
 class KeepSpans(SharedTrigger):
-    """Keeps what follows from spans: their links, each trace's summary and the statistics (see agents.sql.spans)."""
+    """Keeps what follows from spans: links, trace summaries, statistics (see agents.sql)."""
 
     when = pgtrigger.After
     level = pgtrigger.Statement

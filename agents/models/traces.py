@@ -27,10 +27,6 @@ class Totals(models.Model):
         abstract = True
 
 
-class DerivedQuerySet(RecordQuerySet):
-    """Reads of what follows from spans."""
-
-
 class Trace(Totals):
     """A trace as a whole. Its name, agent and status are its root's, or, until that has come, its earliest span's."""
 
@@ -76,7 +72,7 @@ class Trace(Totals):
     tool_executions = models.BigIntegerField(default=0)
     errors = models.BigIntegerField(default=0, help_text="Spans that failed or timed out.")
 
-    objects = DerivedQuerySet.as_manager()
+    objects = RecordQuerySet.as_manager()
 
     class Meta:
         ordering = ["-started_at", "-id"]
@@ -153,7 +149,7 @@ class SpanStatistic(Totals):
     open = models.BigIntegerField(default=0, help_text="Those that haven't ended.")
     durations = ArrayField(models.IntegerField())
 
-    objects = DerivedQuerySet.as_manager()
+    objects = RecordQuerySet.as_manager()
 
     class Meta:
         ordering = ["-start", "-id"]

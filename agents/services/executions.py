@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +11,6 @@ from django.db import connection
 from agents.services.spans import Times
 from agents.telemetry import packing as pack
 
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
-_MICROSECOND = timedelta(microseconds=1)
 COLUMNS = (
     "id, organization_id, user_id, name, execution_id, agent_id, agent_name, agent_type, parent_execution_id,"
     " task_run_id, squad_id, user_name, session_id, correlation_id, trace_id, span_id, parent_span_id,"
@@ -71,8 +68,8 @@ def _pack(row: NewRow, beginning: bytes) -> bytes:
             _hexadecimal(said.span_id),
             _hexadecimal(said.parent_span_id),
             pack.word(row.times.status),
-            _moment(row.times.started_at),
-            _moment(row.times.completed_at),
+            pack.moment(row.times.started_at),
+            pack.moment(row.times.completed_at),
             pack.blob(row.input),
             pack.blob(row.output),
             pack.NULL if said.result is None else pack.jsonb(orjson.dumps(said.result)),
@@ -94,7 +91,3 @@ def _pack(row: NewRow, beginning: bytes) -> bytes:
 
 def _hexadecimal(value: str | None) -> bytes:
     return pack.NULL if value is None else pack.blob(bytes.fromhex(value))
-
-
-def _moment(value: datetime | None) -> bytes:
-    return pack.NULL if value is None else pack.integer((value - _EPOCH) // _MICROSECOND)

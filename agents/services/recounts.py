@@ -1,6 +1,6 @@
 """Whether trace summaries and statistics are what counting all spans says; and how to make them so again.
 
-The triggers keep both (see agents.span_functions), so that nothing is ever found, unless somebody wrote past them.
+The triggers keep both (see agents.sql), so that nothing is ever found, unless somebody wrote past them.
 Each organization is compared in one statement, which sees spans and sums as of one moment, whoever writes meanwhile.
 """
 
@@ -14,15 +14,9 @@ from uuid import UUID
 import orjson
 from django.db import connection, transaction
 
-from agents.span_functions import (
-    AS_SEEN,
-    LINK,
-    STATISTIC_KEY,
-    STATISTIC_SUMS,
-    TRACE_AGGREGATES,
-    TRACE_SUMS,
-    statistics_of,
-)
+from agents.sql.rows import AS_SEEN, LINK, signed
+from agents.sql.statistics import STATISTIC_KEY, STATISTIC_SUMS, statistics_of
+from agents.sql.traces import TRACE_AGGREGATES, TRACE_SUMS
 from core.models import Organization
 
 
@@ -80,7 +74,7 @@ _KEY = [name.strip() for name in STATISTIC_KEY.split(",")][1:]
 _FIGURES = f"""jsonb_build_object({", ".join(f"'{name}', trim_scale({name}::numeric)" for name in STATISTIC_SUMS)},
     'durations', to_jsonb(durations))"""
 _COUNTED = " UNION ALL ".join(
-    f"SELECT * FROM ({statistics_of(table, f'SELECT 1 AS sign, seen.* FROM ({_SEEN[table]}) AS seen')}) AS {table}"
+    f"SELECT * FROM ({statistics_of(table, signed(table, _IN_ORGANIZATION.format(table=table), 1))}) AS {table}"
     for table in LINK
 )
 _NOTHING = " AND ".join(f"({{figures}} ->> '{name}')::numeric = 0" for name in STATISTIC_SUMS)
@@ -117,15 +111,6 @@ def organizations() -> list[UUID]:
     return list(Organization.objects.order_by("pk").values_list("pk", flat=True))
 
 
-_MISSING_TRACES = f"""
-    INSERT INTO agents_trace (organization_id, trace_id, started_at, completed_at, root_name, root_agent_name,
-        root_status, root_started_at, has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)})
-    SELECT %(organization)s, trace_id, started_at, ended_at, root_name, root_agent_name,
-           root_status, root_started_at, has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)}
-      FROM (SELECT trace_id, {TRACE_AGGREGATES} FROM ({" UNION ALL ".join(_SEEN.values())}) AS seen
-             WHERE trace_id IS NOT NULL AND started_at IS NOT NULL GROUP BY trace_id) AS counted
-    ON CONFLICT (organization_id, trace_id) DO NOTHING
-"""
 _RECOUNT_STATISTICS = f"""
     INSERT INTO agents_spanstatistic ({STATISTIC_KEY}, {", ".join(STATISTIC_SUMS)}, durations)
     SELECT * FROM ({_COUNTED}) AS counts
@@ -140,7 +125,6 @@ def mend(organization_id: UUID, wrong: list[Difference]) -> None:
         cursor.execute("SELECT agents_take_turns(ARRAY[%s])", [organization_id])
         if traces:
             cursor.execute("SELECT agents_recount_traces(%s, %s)", [organization_id, traces])
-            cursor.execute(_MISSING_TRACES, {"organization": organization_id})
         if any(each.what == "statistic" for each in wrong):
             cursor.execute("DELETE FROM agents_spanstatistic WHERE organization_id = %s", [organization_id])
             cursor.execute(_RECOUNT_STATISTICS, {"organization": organization_id})

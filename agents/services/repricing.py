@@ -5,8 +5,8 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from agents.models import ModelCall, Pricing
-from agents.prices import UNITS, price
+from agents.models import ModelCall
+from agents.prices import UNITS, price_of
 from core.models import Organization
 
 BATCH = 1_000  # calls a transaction: bounds how long the organization's writers wait
@@ -47,7 +47,10 @@ def _batch(organization_id: UUID, since: datetime, last: UUID | None) -> list[Mo
 
 
 def _reprice(calls: list[ModelCall]) -> int:
-    found = [price_of(call) for call in calls]
+    found = [
+        price_of(call, provider=call.provider, model=call.model, when=call.started_at.timestamp())  # type: ignore[union-attr]
+        for call in calls
+    ]
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             _UPDATE,
@@ -59,21 +62,3 @@ def _reprice(calls: list[ModelCall]) -> int:
             },
         )
         return int(cursor.rowcount)
-
-
-def price_of(call: ModelCall) -> tuple[int | None, str]:
-    """Return what a call costs, in 1e-10 dollars, and where that comes from."""
-    if call.input_tokens is None and call.output_tokens is None:
-        return None, Pricing.NO_USAGE
-    assert call.started_at, "Only calls that began are priced."
-    units = price(
-        call.provider,
-        call.model,
-        call.started_at.timestamp(),
-        input_tokens=call.input_tokens,
-        output_tokens=call.output_tokens,
-        cached_tokens=call.cached_tokens,
-        cache_write_tokens=call.cache_write_tokens,
-        reasoning_tokens=call.reasoning_tokens,
-    )
-    return units, Pricing.UNKNOWN_MODEL if units is None else Pricing.COMPUTED

@@ -1,12 +1,9 @@
-"""What executions, model calls and tool executions have in common when clients write them: their times and prices."""
+"""What executions, model calls and tool executions have in common when clients write them: their times."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from agents.models import Pricing
 from agents.models.spans import ENDED_SPAN, SpanStatus
-from agents.prices import UNITS, price
 
 DISAGREEMENT = 0.001  # seconds by which a given duration may differ from the given times
 
@@ -63,32 +60,3 @@ def settle(
     if duration is not None and abs((completed_at - started_at - length).total_seconds()) > DISAGREEMENT:
         raise TimesError("“duration” isn't the time from “started_at” to “completed_at”.", "duration")
     return Times(status, started_at, completed_at)
-
-
-def cost_of(
-    *,
-    provider: str,
-    model: str,
-    when: datetime,
-    input_tokens: int | None,
-    output_tokens: int | None,
-    cached_tokens: int | None = None,
-    cache_write_tokens: int | None = None,
-    reasoning_tokens: int | None = None,
-) -> tuple[Decimal | None, Pricing]:
-    """Return what a model call costs in US dollars by public prices at its time, or why that isn't known."""
-    if input_tokens is None and output_tokens is None:
-        return None, Pricing.NO_USAGE
-    units = price(
-        provider,
-        model,
-        when.timestamp(),
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        cached_tokens=cached_tokens,
-        cache_write_tokens=cache_write_tokens,
-        reasoning_tokens=reasoning_tokens,
-    )
-    if units is None:
-        return None, Pricing.UNKNOWN_MODEL
-    return Decimal(units) / UNITS, Pricing.COMPUTED

@@ -18,7 +18,7 @@ import orjson
 
 from agents.models import Project, SpanKind, Squad, Task, Width
 from agents.services import workspans
-from agents.span_functions import FINEST, RATIO
+from agents.sql.statistics import FINEST, RATIO
 from core.connections import prepared_cursor
 
 PERCENTILES = (50, 95, 99)

@@ -3,7 +3,7 @@
 A trace belongs to the run and the squad that one of its executions names. An execution without a trace belongs to
 those that it names itself, or else to those of the execution around it; and what has no trace of its own belongs where
 the execution that it is in belongs. Each call counts once: executions' own totals only where nothing inside reports
-any (see agents.span_functions).
+any (see agents.sql).
 """
 
 # ruff: noqa: S608 (the statements are made of the project's own constants)
@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import connection
 
 from agents.models import Agent, SpanKind
-from agents.span_functions import AS_SEEN, EXECUTIONS, MODEL_CALLS, TOOL_EXECUTIONS
+from agents.sql.rows import AS_SEEN, EXECUTIONS, MODEL_CALLS, TOOL_EXECUTIONS
 
 TABLES = {
     SpanKind.EXECUTION: EXECUTIONS,

@@ -4,7 +4,7 @@ Packed by hand: psycopg's own way looks each value's type up anew, which takes l
 The format is PostgreSQL's documentation of COPY, and of each type its ``…send`` function.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from struct import Struct
 from uuid import UUID
@@ -12,7 +12,9 @@ from uuid import UUID
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
-EPOCH = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000  # PostgreSQL's, in microseconds of 1970
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_MICROSECOND = timedelta(microseconds=1)
+EPOCH = int(_EPOCH.timestamp()) * 1_000_000  # in microseconds of 1970
 NUMERIC_SCALE = 10  # decimals of the amounts
 
 _length = Struct("!i").pack
@@ -69,6 +71,11 @@ def boolean(value: bool) -> bytes:
 def time(nanoseconds: int) -> bytes:
     """Pack a timestamptz, of nanoseconds since 1970; PostgreSQL keeps microseconds."""
     return _integer(8, nanoseconds // 1_000 - EPOCH)
+
+
+def moment(value: datetime | None) -> bytes:
+    """Pack a timestamptz."""
+    return NULL if value is None else _integer(8, (value - _EPOCH) // _MICROSECOND)
 
 
 def amount(value: int | None) -> bytes:

@@ -1,6 +1,6 @@
 """From mapped spans to rows, each stored once, with their links and prices, in one transaction.
 
-The writers of an organization's spans take turns (see agents.span_functions), so that what is asked of the database
+The writers of an organization's spans take turns (see agents.sql), so that what is asked of the database
 here still holds when the rows are written: which spans stand already, and which executions those around the new ones
 are. Whatever comes later is linked by the triggers.
 """
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from agents.prices import UNITS, price
+from agents.prices import UNITS, price_of
 from agents.telemetry import evaluations
 from agents.telemetry import packing as pack
 from agents.telemetry.agents import resolve
@@ -252,19 +252,8 @@ def _execution(place: Place, agents: dict[str, UUID]) -> bytes:
 
 def _model_call(place: Place, agents: dict[str, UUID]) -> bytes:
     span = place.span
-    cost, pricing = None, "no_usage"
-    if span.input_tokens is not None or span.output_tokens is not None:
-        cost = price(
-            span.provider,
-            span.response_model or span.request_model,
-            span.started_ns / 1e9,
-            input_tokens=span.input_tokens,
-            output_tokens=span.output_tokens,
-            cached_tokens=span.cached_tokens,
-            cache_write_tokens=span.cache_write_tokens,
-            reasoning_tokens=span.reasoning_tokens,
-        )
-        pricing = "unknown_model" if cost is None else "computed"
+    model = span.response_model or span.request_model
+    cost, pricing = price_of(span, provider=span.provider, model=model, when=span.started_ns / 1e9)
     first = span.time_to_first_token_ms
     return b"".join(
         (

@@ -6,22 +6,20 @@ stored; 429 and 503 ask the client to send the same again later, and anything el
 
 import logging
 import time
-from collections.abc import Sequence
-from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from agents.telemetry import agents, otlp, storage
+from agents.telemetry import intake, otlp
 from agents.telemetry.mapping import map_spans
 from agents.telemetry.otlp import Code, ProtocolError
-from agents.telemetry.spans import Mapped, Span
+from agents.telemetry.spans import Mapped
 from core.api.authentication import KeyAuthentication, Principal
 from core.models import Role
 from core.models.api_keys import Scope
@@ -29,9 +27,6 @@ from core.models.api_keys import Scope
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 2  # seconds
-ATTEMPTS = 3
-# What another transaction did to ours, and won't do again: a deadlock, a failed serialization.
-PASSING = {"40P01", "40001"}
 
 
 @csrf_exempt  # a key is no cookie: no other site can make a browser send one
@@ -57,7 +52,7 @@ def _take(request: HttpRequest, content_type: str) -> Mapped:
         raise ProtocolError(405, Code.UNIMPLEMENTED, "Spans are reported by POST.")
     principal = _authenticate(request)
     mapped = _decode(request, content_type)
-    _store(principal.organization_id, mapped)
+    intake.take(principal.organization_id, mapped)
     return mapped
 
 
@@ -103,37 +98,3 @@ def _decode(request: HttpRequest, content_type: str) -> Mapped:
         decompressed_limit=settings.TELEMETRY_MAX_DECOMPRESSED_BYTES,
     )
     return map_spans(message, now_ns=time.time_ns())
-
-
-def _store(organization_id: UUID, mapped: Mapped) -> None:
-    """Store the spans; those that the database refuses are told as rejected, and cost no other."""
-    for attempt in range(ATTEMPTS):
-        try:
-            storage.store(organization_id, mapped.spans)
-        except (DataError, IntegrityError):
-            agents.forget(organization_id)  # one of them may have gone meanwhile
-        except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in PASSING or attempt == ATTEMPTS - 1:
-                raise
-        else:
-            return
-    _store_by_halves(organization_id, mapped, mapped.spans)
-
-
-def _store_by_halves(organization_id: UUID, mapped: Mapped, spans: Sequence[Span]) -> None:
-    try:
-        storage.store(organization_id, spans)
-    except (DataError, IntegrityError) as error:
-        if len(spans) == 1:
-            _reject(mapped, spans[0], error)
-            return
-        half = len(spans) // 2
-        _store_by_halves(organization_id, mapped, spans[:half])
-        _store_by_halves(organization_id, mapped, spans[half:])
-
-
-def _reject(mapped: Mapped, span: Span, error: DatabaseError) -> None:
-    mapped.rejected += 1
-    told = getattr(error.__cause__, "diag", None)
-    reason = (told and told.message_primary) or "the database refused it"
-    mapped.reasons.append(f"span {span.span_id.hex()} of trace {span.trace_id.hex()}: {reason}")

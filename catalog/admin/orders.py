@@ -8,10 +8,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from catalog.admin.filters import WholeTextFilter
 from catalog.models import Order, OrderLine, OrderStatus
 from catalog.services import orders
-from core.admin import RecordAction, RecordAdmin, RecordInline
+from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin, RecordInline, WholeTextFilter
 from core.admin.forms import RecordForm, RecordInlineFormSet
 from core.errors import ConflictError
 from core.violations import Violation
@@ -223,7 +222,7 @@ class OrderAdmin(RecordAdmin):
 
 
 @admin.register(OrderLine)
-class OrderLineAdmin(RecordAdmin):
+class OrderLineAdmin(ReadOnlyAdmin):
     """The lines of all orders, to look at."""
 
     description = "Each product of each order, as it was at the sale."
@@ -232,15 +231,3 @@ class OrderLineAdmin(RecordAdmin):
     search_fields = ()
     fields = ("order", "product", "sku", "name", "unit_price", "currency", "quantity", "line_total")
     readonly_fields = ("line_total",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: an order is placed as a whole."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a line never changes."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse: a line belongs to its order."""
-        return False

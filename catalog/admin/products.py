@@ -7,10 +7,9 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from catalog.admin.filters import WholeTextFilter
 from catalog.models import Product
 from catalog.services import products, stock
-from core.admin import RecordAction, RecordAdmin
+from core.admin import RecordAction, RecordAdmin, WholeTextFilter
 from core.search import matching
 
 

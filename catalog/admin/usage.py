@@ -5,9 +5,8 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 
-from catalog.admin.filters import WholeTextFilter
 from catalog.models import UsageRecord
-from core.admin import RecordAdmin
+from core.admin import RecordAdmin, WholeTextFilter
 
 
 @admin.register(UsageRecord)

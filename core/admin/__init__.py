@@ -2,15 +2,17 @@
 
 from core.admin import api_keys, audit_events, organizations, users  # noqa: F401 (they register themselves)
 from core.admin.actions import RecordAction
-from core.admin.base import RecordAdmin, RecordInline
-from core.admin.filters import DateRangeFilter, RangeFilter, RelatedFilter, WordFilter
+from core.admin.base import ReadOnlyAdmin, RecordAdmin, RecordInline
+from core.admin.filters import DateRangeFilter, RangeFilter, RelatedFilter, WholeTextFilter, WordFilter
 
 __all__ = [
     "DateRangeFilter",
     "RangeFilter",
+    "ReadOnlyAdmin",
     "RecordAction",
     "RecordAdmin",
     "RecordInline",
     "RelatedFilter",
+    "WholeTextFilter",
     "WordFilter",
 ]

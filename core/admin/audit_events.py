@@ -12,16 +12,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from core.admin.base import RecordAdmin
-from core.admin.filters import FormFilter
+from core.admin.base import ReadOnlyAdmin
+from core.admin.filters import WholeTextFilter
 from core.admin.forms import pretty_json
 from core.models import AuditEvent
-
-
-class ExactFilter(FormFilter):
-    """Rows with just this value."""
-
-    lookups = {"exact": ""}
 
 
 class ResourceFilter(admin.SimpleListFilter):
@@ -41,19 +35,19 @@ class ResourceFilter(admin.SimpleListFilter):
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(RecordAdmin):
+class AuditEventAdmin(ReadOnlyAdmin):
     """The audit log. It can only be read."""
 
     description = "Who did what, when, from where; what it was before and after."
     list_display = ("timestamp", "event_type", "short_resource", "who", "source", "organization", "success")
     list_filter = (
-        ("event_type", ExactFilter),
+        ("event_type", WholeTextFilter),
         ResourceFilter,
         "organization",
         "user",
         "timestamp",
         "success",
-        ("request_id", ExactFilter),
+        ("request_id", WholeTextFilter),
     )
     list_keep = ("details",)
     ordering = ("-timestamp", "-pk")
@@ -90,18 +84,6 @@ class AuditEventAdmin(RecordAdmin):
         except ValueError:
             return queryset.none(), False
         return queryset.filter(Q(pk=key) | Q(resource_id=key)), False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Say no."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Say no."""
-        return False
 
     @admin.display(description="By")
     def who(self, event: AuditEvent) -> str:

@@ -76,3 +76,19 @@ class RecordInline(Rooted, admin.TabularInline):
     extra = 0
     show_change_link = True
     view_on_site = False
+
+
+class ReadOnlyAdmin(RecordAdmin):
+    """The pages of a record that something else writes: staff look at it."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Refuse."""
+        return False

@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
@@ -65,7 +64,6 @@ def test_bars_stand_on_the_time_axis(organization: Organization, staff: Staff) -
     assert re.findall(r"<text [^>]*>([^<]*)</text>", html) == ["0 µs", "2 s", "4 s", "6 s", "8 s", "10 s"]
 
 
-@pytest.mark.skipif(not admin.site.is_registered(AgentExecution), reason="Executions have no pages in the admin.")
 def test_a_bar_leads_to_its_record(organization: Organization, staff: Staff) -> None:  # noqa: F811
     stored(organization, [agent(1), call(2, 1), tool(3, 1)])
     html = page(staff.client)

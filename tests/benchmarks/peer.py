@@ -33,7 +33,8 @@ import orjson
 from django.core.management import call_command
 from django.db import connection, connections
 
-from agents.span_functions import LINK, signed, statistics_of
+from agents.sql.rows import LINK, signed
+from agents.sql.statistics import statistics_of
 from config.embedded_postgres.server import server_uri
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks.load import Connection, Figures, measure

@@ -1,6 +1,9 @@
 """Serializers of executions, model calls and tool executions, and of what their actions take."""
 
+from abc import abstractmethod
 from datetime import datetime
+from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import orjson
@@ -9,7 +12,8 @@ from rest_framework import serializers
 
 from agents.api.serializers.work import ActionSerializer
 from agents.models import AgentExecution, ModelCall, ToolExecution
-from agents.services.spans import TimesError, cost_of, settle
+from agents.prices import UNITS, price_of
+from agents.services.spans import TimesError, settle
 from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer
 
 LONGEST = 10**12  # seconds; more than lies between any two times
@@ -64,9 +68,9 @@ class SpanSerializer(RecordSerializer):
             attrs["name"] = attrs.get("name") or self.default_name(attrs)
         return attrs
 
+    @abstractmethod
     def default_name(self, attrs: dict[str, Any]) -> str:
         """Return the name of a new span that came without one."""
-        raise NotImplementedError
 
     def _times(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if self.instance is not None and not attrs.keys() & TIMES:
@@ -206,12 +210,13 @@ class ModelCallSerializer(SpanSerializer):
         if self.instance is None or attrs.keys() & set(self.priced):
             known = {name: attrs.get(name, getattr(self.instance, name, None)) for name in self.priced}
             when: datetime = known["started_at"] or timezone.now()
-            attrs["cost"], attrs["pricing"] = cost_of(
+            units, attrs["pricing"] = price_of(
+                SimpleNamespace(**{name: known[name] for name in USAGE}),
                 provider=known["provider"] or "",
                 model=known["response_model"] or known["request_model"] or "",
-                when=when,
-                **{name: known[name] for name in USAGE},
+                when=when.timestamp(),
             )
+            attrs["cost"] = None if units is None else Decimal(units) / UNITS
         return attrs
 
     def default_name(self, attrs: dict[str, Any]) -> str:

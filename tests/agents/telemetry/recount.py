@@ -4,7 +4,8 @@ from typing import Any
 
 from django.db import connection
 
-from agents.span_functions import LINK, signed, statistics_of
+from agents.sql.rows import LINK, signed
+from agents.sql.statistics import statistics_of
 
 TRACES = """
     SELECT organization_id, trace_id, started_at, completed_at, root_name, root_agent_name, root_status, has_root,

@@ -4,8 +4,9 @@ import gzip
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import connection
 from django.test import Client
 from google.rpc.status_pb2 import Status
 from hypothesis import HealthCheck, given, settings
@@ -16,11 +17,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from agents.models import AgentExecution, Feedback, ModelCall, ToolExecution, Trace
-from agents.telemetry import otlp, storage
+from agents.telemetry import intake, otlp
+from agents.telemetry.spans import Mapped
 from core.models import APIKey
 from tests.kit.cast import Actor
 
-from .otlp_kit import add_event, add_span
+from .otlp_kit import add_event, add_span, mapped
 from .recount import assert_kept
 
 pytestmark = pytest.mark.django_db
@@ -176,14 +178,26 @@ def test_only_post(owner: Actor) -> None:
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
 
 
-def test_a_database_out_of_reach_asks_to_send_again(owner: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: Any) -> int:
-        raise OperationalError("the connection was lost")
-
-    monkeypatch.setattr(storage, "store", away)
-    answer = report(owner, a_request().SerializeToString())
+def test_a_database_that_doesn_t_answer_asks_to_send_again(owner: Actor) -> None:
+    with psycopg.connect(**connection.get_connection_params()) as other:  # whose turn it is, and stays
+        other.execute("SELECT agents_take_turns(ARRAY[%s])", [owner.organization.pk])
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 300")
+        answer = report(owner, a_request().SerializeToString())
     assert (answer.status_code, refusal(answer).code) == (503, otlp.Code.UNAVAILABLE)
     assert int(answer["Retry-After"]) > 0
+    assert stored() == 0
+
+
+def test_what_only_the_database_refuses_costs_itself_only(owner: Actor) -> None:
+    request = a_request()
+    spans = mapped(request).spans
+    spans[0].name = "x" * 301
+    taken = Mapped(spans, 0, [])
+    intake.take(owner.organization.pk, taken)
+    assert taken.rejected == 1
+    assert "too long" in taken.reasons[0]
+    assert stored() == 1
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ import factory
 from factory.django import DjangoModelFactory
 
 from agents.models import SpanKind, SpanStatistic, SpanStatus, Trace, Width
-from agents.span_functions import BUCKETS
+from agents.sql.statistics import BUCKETS
 from tests.factories.core import OrganizationFactory
 
 

@@ -1,0 +1,1 @@
+"""The SQL that keeps what follows from spans: links, trace summaries, statistics."""

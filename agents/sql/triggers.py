@@ -1,0 +1,143 @@
+"""The trigger functions that keep what follows from spans: links, trace summaries, statistics.
+
+They run once a statement, over all the rows that it wrote, so that a batch of spans costs little more than one. All
+writers of an organization's spans take turns from the first such statement to the end of their transaction: what one
+links and counts, the next one sees.
+"""
+
+from agents.sql.links import ADOPT, MARK_USAGE, link
+from agents.sql.rows import AS_SEEN, EXECUTIONS, HAS_USAGE_OF, LINK, MODEL_CALLS, TOOL_EXECUTIONS, signed
+from agents.sql.statistics import ADD_HISTOGRAMS, DURATION_BUCKET, HISTOGRAM, statistics_upsert
+from agents.sql.traces import RECOUNT_TRACES, trace_upsert
+from core.database_functions import make
+
+TAKE_TURNS = """
+CREATE FUNCTION agents_take_turns(organizations uuid[]) RETURNS void LANGUAGE sql AS $body$
+    SELECT pg_advisory_xact_lock(hashtext('agents spans'), hashtext(id::text))
+      FROM (SELECT DISTINCT unnest(organizations) AS id ORDER BY 1) AS each
+$body$;
+COMMENT ON FUNCTION agents_take_turns(uuid[]) IS
+    'Waits until no other transaction writes spans of these organizations, and keeps others waiting until this ends.';
+"""
+
+
+def _inside(table: str, rows: str, condition: str = "true") -> str:
+    """Return the query of the executions in which rows of a kind report usage."""
+    link, has_usage = LINK[table], HAS_USAGE_OF.get(table, "false").format(row="n")
+    return (
+        f"SELECT ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage} AND {condition})"
+    )
+
+
+def keep(name: str, table: str) -> str:
+    """Return the trigger function for new rows of one kind of span."""
+    return f"""
+CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    inside uuid[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM new_rows) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
+    {trace_upsert(table)}
+    {statistics_upsert(table, signed(table, "new_rows", 1))}
+    inside := ({_inside(table, "new_rows AS n")});
+    IF inside <> '{{}}' THEN
+        PERFORM agents_mark_usage(inside);
+    END IF;
+    {link(table)}
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics with new rows of {table}.';
+"""
+
+
+_CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
+_GOT_A_NAME = "o.agent_name = '' AND n.agent_name <> ''"
+
+
+def _planned_now(statement: str) -> str:
+    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
+
+    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
+    """
+    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
+
+
+def _spread_names() -> str:
+    """Return the statements that give an execution's name, when it gets one, to what is inside."""
+    spread = "".join(
+        "\n            "
+        + _planned_now(f"""UPDATE {each} AS one SET agent_name = n.agent_name FROM {_CHANGES}
+                           WHERE one.{LINK[each]} = n.id AND one.agent_name = '' AND {_GOT_A_NAME}""")
+        + ";"
+        for each in LINK
+    )
+    return f"""
+        {_planned_now(f"SELECT EXISTS (SELECT FROM {_CHANGES} WHERE {_GOT_A_NAME})")} INTO named;
+        IF named THEN{spread}
+        END IF;"""
+
+
+def _recount(rows: str) -> str:
+    changed = f"""SELECT organization_id, array_agg(DISTINCT trace_id) AS traces FROM ({rows}) AS changed
+                   WHERE trace_id IS NOT NULL GROUP BY organization_id"""
+    return f"""
+        FOR turn IN {_planned_now(changed)} LOOP
+            PERFORM agents_recount_traces(turn.organization_id, turn.traces);
+        END LOOP;"""
+
+
+def keep_changed(name: str, table: str) -> str:
+    """Return the trigger function for changed and deleted rows of one kind of span."""
+    seen = {rows: AS_SEEN[table].format(rows=rows) for rows in ("new_rows", "old_rows")}
+    used_before = HAS_USAGE_OF.get(table, "true").format(row="o")
+    newly = f"(o.{LINK[table]} IS DISTINCT FROM n.{LINK[table]} OR NOT {used_before})"
+    both = f"{signed(table, 'new_rows', 1)} UNION ALL {signed(table, 'old_rows', -1)}"
+    return f"""
+CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
+DECLARE
+    inside uuid[];
+    named boolean;
+    turn record;
+BEGIN
+    IF NOT EXISTS (SELECT FROM old_rows) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
+    IF TG_OP = 'UPDATE' THEN
+        {_planned_now(statistics_upsert(table, both))};
+        {_planned_now(_inside(table, _CHANGES, newly))} INTO inside;
+        IF inside <> '{{}}' THEN
+            PERFORM agents_mark_usage(inside);
+        END IF;
+        {_spread_names() if table == EXECUTIONS else ""}
+        {_recount(f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each")}
+    ELSE
+        {_planned_now(statistics_upsert(table, signed(table, "old_rows", -1)))};
+        {_recount("SELECT * FROM old_rows")}
+    END IF;
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics when rows of {table} change or go.';
+"""
+
+
+OPERATIONS = [
+    make("agents_duration_bucket", DURATION_BUCKET),
+    make("agents_histogram", HISTOGRAM),
+    make("agents_add_histograms", ADD_HISTOGRAMS),
+    make("agents_take_turns", TAKE_TURNS),
+    make("agents_mark_usage", MARK_USAGE),
+    make("agents_adopt", ADOPT),
+    make("agents_recount_traces", RECOUNT_TRACES),
+    make("agents_keep_executions", keep("agents_keep_executions", EXECUTIONS)),
+    make("agents_keep_executions_changed", keep_changed("agents_keep_executions_changed", EXECUTIONS)),
+    make("agents_keep_modelcalls", keep("agents_keep_modelcalls", MODEL_CALLS)),
+    make("agents_keep_modelcalls_changed", keep_changed("agents_keep_modelcalls_changed", MODEL_CALLS)),
+    make("agents_keep_toolexecutions", keep("agents_keep_toolexecutions", TOOL_EXECUTIONS)),
+    make("agents_keep_toolexecutions_changed", keep_changed("agents_keep_toolexecutions_changed", TOOL_EXECUTIONS)),
+]
