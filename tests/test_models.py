@@ -79,10 +79,6 @@ def test_the_demo_story_fills_every_table() -> None:
     assert Organization.objects.count() >= 2
 
 
-def test_models_and_migrations_agree() -> None:
-    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
-
-
 # --- Keys and times --------------------------------------------------------------------------------
 
 
