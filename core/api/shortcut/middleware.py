@@ -59,7 +59,7 @@ class ShortcutMiddleware:
         if (
             not request.path_info.startswith(ROOT)
             or meta.get("HTTP_ACCEPT") not in MEDIA_TYPES
-            or not meta.keys().isdisjoint(ORDINARY_HEADERS)
+            or any(map(meta.get, ORDINARY_HEADERS))
         ):
             return None
         credentials, place = Credentials.of(request), place_of(request.path_info)
