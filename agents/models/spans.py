@@ -44,10 +44,20 @@ class KeepSpans(SharedTrigger):
         )
 
 
+class CountReported(SharedTrigger):
+    """Counts what the transaction has reported so far before any of it changes or goes (see agents.sql.counting)."""
+
+    level = pgtrigger.Statement
+    function = "agents_count_uncounted"
+
+    def __init__(self) -> None:
+        super().__init__(name="count_reported", operation=pgtrigger.Update | pgtrigger.Delete)
+
+
 def kept(function: str) -> list[SharedTrigger]:
     """Return the triggers of a kind of span, whose trigger function is ``function``."""
     operations = (pgtrigger.Insert, pgtrigger.Update, pgtrigger.Delete)
-    return [NoTruncate(), *(KeepSpans(function, operation) for operation in operations)]
+    return [NoTruncate(), CountReported(), *(KeepSpans(function, operation) for operation in operations)]
 
 
 class SpanQuerySet(RecordQuerySet):

@@ -1,0 +1,111 @@
+"""Spans that are reported many at once are counted together, at the end of the transaction.
+
+A trigger that sees the new rows of one statement counts them at once. Where a transaction reports
+(:mod:`agents.sql.turns`), it only notes which they are. ``agents_count_spans()`` then counts executions, model calls
+and tool executions in one go; a trigger that PostgreSQL defers to the commit does so for who doesn't call it. What
+is noted is only ever seen by the transaction that did it, and gone when it ends: the table isn't logged, nor a model.
+"""
+
+from agents.sql.links import link, waits
+from agents.sql.rows import EXECUTIONS, LINK, MODEL_CALLS, TOOL_EXECUTIONS, signed
+from agents.sql.statistics import add_statistics
+from agents.sql.traces import trace_upsert
+from agents.sql.turns import SETTING, report_turns
+from agents.sql.usage import inside
+
+_NAMES = {EXECUTIONS: "new_executions", MODEL_CALLS: "new_calls", TOOL_EXECUTIONS: "new_tools"}
+
+UNCOUNTED = """
+CREATE UNLOGGED TABLE agents_uncounted (
+    kind text NOT NULL, organization_id uuid NOT NULL, traces bytea[] NOT NULL, ids uuid[] NOT NULL
+);
+ALTER TABLE agents_uncounted ALTER COLUMN ids SET STORAGE EXTERNAL;
+COMMENT ON TABLE agents_uncounted IS 'Spans that a transaction has reported and not yet counted.';
+"""
+
+
+def _rows(table: str) -> str:
+    return f"{table} WHERE id = ANY({_NAMES[table]})"
+
+
+_SEEN = " UNION ALL ".join(signed(table, _rows(table), 1) for table in LINK)
+_INSIDE = " UNION ".join(inside(table, f"{table} AS n", f"n.id = ANY({_NAMES[table]})") for table in _NAMES)
+_GATHERED = ", ".join(f"array_agg(id) FILTER (WHERE kind = '{table}')" for table in _NAMES)
+_LINKS = "".join(link(table, f"(SELECT * FROM {_rows(table)})") for table in LINK)
+
+_TOUCHED = "unnest(organizations, touched) AS n (organization_id, trace_id)"
+_NARROWED = "".join(
+    f"""
+        {name} := ARRAY(SELECT id FROM {_rows(table)}
+                         AND (organization_id, trace_id) IN (SELECT * FROM {_TOUCHED}));"""
+    for table, name in _NAMES.items()
+)
+
+COUNT_SPANS = f"""
+CREATE FUNCTION agents_count_spans() RETURNS void LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $body$
+DECLARE
+    organizations uuid[];
+    touched bytea[];
+    {"; ".join(f"{name} uuid[]" for name in _NAMES.values())};
+    around uuid[];
+BEGIN
+    SELECT array_agg(organization_id), array_agg(trace_id) INTO organizations, touched
+      FROM (SELECT DISTINCT u.organization_id, trace_id
+              FROM agents_uncounted AS u CROSS JOIN unnest(u.traces) AS trace_id) AS n;
+    WITH noted AS (DELETE FROM agents_uncounted RETURNING *)
+    SELECT {_GATHERED} INTO {", ".join(_NAMES.values())} FROM noted CROSS JOIN unnest(ids) AS id;
+    IF organizations IS NULL THEN
+        RETURN;
+    END IF;
+    {report_turns(_TOUCHED)}
+    {trace_upsert(f"({_SEEN})")}
+    PERFORM agents_take_statistics(organizations);
+    {add_statistics(_SEEN)}
+    around := ARRAY({_INSIDE});
+    IF around <> '{{}}' THEN
+        PERFORM agents_mark_usage(around);
+    END IF;
+    SELECT array_agg(organization_id), array_agg(trace_id) INTO organizations, touched
+      FROM {_TOUCHED} WHERE {waits("n")};
+    IF touched IS NOT NULL THEN
+        {_NARROWED}
+        {_LINKS}
+    END IF;
+END
+$body$;
+COMMENT ON FUNCTION agents_count_spans() IS
+    'Keeps links, trace summaries and statistics with the spans that this transaction has reported so far.';
+"""
+
+END_REPORT = f"""
+CREATE FUNCTION agents_end_report() RETURNS void LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM agents_count_spans();
+    PERFORM set_config('{SETTING}', '', true);
+END
+$body$;
+COMMENT ON FUNCTION agents_end_report() IS
+    'Counts what the transaction has reported; what it writes from now on is counted at once.';
+"""
+
+COUNT_AT_COMMIT = """
+CREATE FUNCTION agents_count_uncounted() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    PERFORM agents_count_spans();
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION agents_count_uncounted() IS
+    'Counts the spans reported so far: before one of them changes or goes, and before the transaction commits.';
+CREATE CONSTRAINT TRIGGER agents_uncounted_at_commit AFTER INSERT ON agents_uncounted
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION agents_count_uncounted();
+"""
+
+
+def note(table: str) -> str:
+    """Return the statement that notes new rows of one kind, to be counted later."""
+    return f"""
+        INSERT INTO agents_uncounted (kind, organization_id, traces, ids)
+        SELECT '{table}', organization_id, array_agg(DISTINCT trace_id), array_agg(id)
+          FROM new_rows GROUP BY organization_id;"""
