@@ -18,8 +18,8 @@ _NAMES = {EXECUTIONS: "new_executions", MODEL_CALLS: "new_calls", TOOL_EXECUTION
 UNCOUNTED = """
 CREATE UNLOGGED TABLE agents_uncounted (
     kind text NOT NULL, organization_id uuid NOT NULL, traces bytea[] NOT NULL, ids uuid[] NOT NULL
-);
-ALTER TABLE agents_uncounted ALTER COLUMN ids SET STORAGE EXTERNAL;
+) WITH (toast_tuple_target = 128);  -- dead rows are passed until the next vacuum: better that they be short
+ALTER TABLE agents_uncounted ALTER COLUMN ids SET STORAGE EXTERNAL, ALTER COLUMN traces SET STORAGE EXTERNAL;
 COMMENT ON TABLE agents_uncounted IS 'Spans that a transaction has reported and not yet counted.';
 """
 
@@ -30,7 +30,9 @@ def _rows(table: str) -> str:
 
 _SEEN = " UNION ALL ".join(signed(table, _rows(table), 1) for table in LINK)
 _INSIDE = " UNION ".join(inside(table, f"{table} AS n", f"n.id = ANY({_NAMES[table]})") for table in _NAMES)
-_GATHERED = ", ".join(f"array_agg(id) FILTER (WHERE kind = '{table}')" for table in _NAMES)
+_GATHERED = ", ".join(
+    f"(SELECT array_agg(id) FROM noted CROSS JOIN unnest(ids) AS id WHERE kind = '{table}')" for table in _NAMES
+)
 _LINKS = "".join(link(table, f"(SELECT * FROM {_rows(table)})") for table in LINK)
 
 _TOUCHED = "unnest(organizations, touched) AS n (organization_id, trace_id)"
@@ -50,11 +52,10 @@ DECLARE
     {"; ".join(f"{name} uuid[]" for name in _NAMES.values())};
     around uuid[];
 BEGIN
-    SELECT array_agg(organization_id), array_agg(trace_id) INTO organizations, touched
-      FROM (SELECT DISTINCT u.organization_id, trace_id
-              FROM agents_uncounted AS u CROSS JOIN unnest(u.traces) AS trace_id) AS n;
-    WITH noted AS (DELETE FROM agents_uncounted RETURNING *)
-    SELECT {_GATHERED} INTO {", ".join(_NAMES.values())} FROM noted CROSS JOIN unnest(ids) AS id;
+    WITH noted AS (DELETE FROM agents_uncounted RETURNING *), pairs AS (
+        SELECT DISTINCT noted.organization_id, trace_id FROM noted CROSS JOIN unnest(noted.traces) AS trace_id)
+    SELECT (SELECT array_agg(organization_id) FROM pairs), (SELECT array_agg(trace_id) FROM pairs), {_GATHERED}
+      INTO organizations, touched, {", ".join(_NAMES.values())};
     IF organizations IS NULL THEN
         RETURN;
     END IF;
@@ -62,7 +63,7 @@ BEGIN
     {trace_upsert(f"({_SEEN})")}
     PERFORM agents_take_statistics(organizations);
     {add_statistics(_SEEN)}
-    around := ARRAY({_INSIDE});
+    around := ARRAY(SELECT id FROM {EXECUTIONS} WHERE NOT usage_below AND id IN ({_INSIDE}));
     IF around <> '{{}}' THEN
         PERFORM agents_mark_usage(around);
     END IF;
@@ -92,7 +93,9 @@ COMMENT ON FUNCTION agents_end_report() IS
 COUNT_AT_COMMIT = """
 CREATE FUNCTION agents_count_uncounted() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
-    PERFORM agents_count_spans();
+    IF EXISTS (SELECT FROM agents_uncounted) THEN
+        PERFORM agents_count_spans();
+    END IF;
     RETURN NULL;
 END
 $body$;
