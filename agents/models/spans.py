@@ -160,7 +160,8 @@ def span_indexes(model: str, link: str) -> list[models.Index]:
             name=f"agents_{model}_waiting",
         ),
         # Rows come about in the order in which they started, so this serves ranges of time and costs next to nothing.
-        BrinIndex(fields=["started_at"], autosummarize=True, pages_per_range=16, name=f"agents_{model}_started"),
+        # Ranges of 128 pages: PostgreSQL keeps 256 requests to summarize, and logs each one beyond with its statement.
+        BrinIndex(fields=["started_at"], autosummarize=True, pages_per_range=128, name=f"agents_{model}_started"),
     ]
 
 

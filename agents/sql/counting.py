@@ -90,7 +90,7 @@ COMMENT ON FUNCTION agents_end_report() IS
     'Counts what the transaction has reported; what it writes from now on is counted at once.';
 """
 
-COUNT_AT_COMMIT = """
+COUNT_UNCOUNTED = """
 CREATE FUNCTION agents_count_uncounted() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     IF EXISTS (SELECT FROM agents_uncounted) THEN
@@ -101,6 +101,8 @@ END
 $body$;
 COMMENT ON FUNCTION agents_count_uncounted() IS
     'Counts the spans reported so far: before one of them changes or goes, and before the transaction commits.';
+"""
+AT_COMMIT = """
 CREATE CONSTRAINT TRIGGER agents_uncounted_at_commit AFTER INSERT ON agents_uncounted
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION agents_count_uncounted();
 """
