@@ -39,9 +39,21 @@ _TOUCHED = "unnest(organizations, touched) AS n (organization_id, trace_id)"
 _NARROWED = "".join(
     f"""
         {name} := ARRAY(SELECT id FROM {_rows(table)}
-                         AND (organization_id, trace_id) IN (SELECT * FROM {_TOUCHED}));"""
+                         AND trace_id = ANY(touched));"""
     for table, name in _NAMES.items()
 )
+
+COUNT_STATISTICS = f"""
+CREATE FUNCTION agents_count_statistics({", ".join(f"{name} uuid[]" for name in _NAMES.values())}) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $body$
+BEGIN
+    -- The plan is kept, so it mustn't be one that is good only while there are few statistics: each is looked up.
+    {add_statistics(_SEEN)}
+END
+$body$;
+COMMENT ON FUNCTION agents_count_statistics(uuid[], uuid[], uuid[]) IS 'Adds new spans to statistics.';
+"""
 
 COUNT_SPANS = f"""
 CREATE FUNCTION agents_count_spans() RETURNS void LANGUAGE plpgsql
@@ -62,7 +74,7 @@ BEGIN
     {report_turns(_TOUCHED)}
     {trace_upsert(f"({_SEEN})")}
     PERFORM agents_take_statistics(organizations);
-    {add_statistics(_SEEN)}
+    PERFORM agents_count_statistics({", ".join(_NAMES.values())});
     around := ARRAY(SELECT id FROM {EXECUTIONS} WHERE NOT usage_below AND id IN ({_INSIDE}));
     IF around <> '{{}}' THEN
         PERFORM agents_mark_usage(around);

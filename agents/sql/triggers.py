@@ -15,6 +15,14 @@ from agents.sql.usage import inside
 from core.database_functions import make
 
 
+def _planned_now(statement: str) -> str:
+    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
+
+    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
+    """
+    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
+
+
 def keep(name: str, table: str) -> str:
     """Return the trigger function for new rows of one kind of span."""
     return f"""
@@ -31,7 +39,7 @@ BEGIN
     END IF;
     PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
     {trace_upsert(f"({AS_SEEN[table].format(rows='new_rows')})")}
-    {add_statistics(signed(table, "new_rows", 1))}
+    {_planned_now(add_statistics(signed(table, "new_rows", 1)))};
     around := ARRAY({inside(table, "new_rows AS n")});
     IF around <> '{{}}' THEN
         PERFORM agents_mark_usage(around);
@@ -48,14 +56,6 @@ COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics wit
 
 _CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
 _GOT_A_NAME = "o.agent_name = '' AND n.agent_name <> ''"
-
-
-def _planned_now(statement: str) -> str:
-    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
-
-    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
-    """
-    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
 
 
 def _spread_names() -> str:
@@ -136,6 +136,7 @@ OPERATIONS = [
     make("agents_adopt", ADOPT),
     make("agents_recount_traces", RECOUNT_TRACES),
     migrations.RunSQL(counting.UNCOUNTED, "DROP TABLE agents_uncounted"),
+    make("agents_count_statistics", counting.COUNT_STATISTICS),
     make("agents_count_spans", counting.COUNT_SPANS),
     make("agents_end_report", counting.END_REPORT),
     make("agents_count_uncounted", counting.COUNT_UNCOUNTED),
