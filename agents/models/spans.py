@@ -44,10 +44,20 @@ class KeepSpans(SharedTrigger):
         )
 
 
+class CountReported(SharedTrigger):
+    """Counts what the transaction has reported so far before any of it changes or goes (see agents.sql.counting)."""
+
+    level = pgtrigger.Statement
+    function = "agents_count_uncounted"
+
+    def __init__(self) -> None:
+        super().__init__(name="count_reported", operation=pgtrigger.Update | pgtrigger.Delete)
+
+
 def kept(function: str) -> list[SharedTrigger]:
     """Return the triggers of a kind of span, whose trigger function is ``function``."""
     operations = (pgtrigger.Insert, pgtrigger.Update, pgtrigger.Delete)
-    return [NoTruncate(), *(KeepSpans(function, operation) for operation in operations)]
+    return [NoTruncate(), CountReported(), *(KeepSpans(function, operation) for operation in operations)]
 
 
 class SpanQuerySet(RecordQuerySet):
@@ -150,7 +160,8 @@ def span_indexes(model: str, link: str) -> list[models.Index]:
             name=f"agents_{model}_waiting",
         ),
         # Rows come about in the order in which they started, so this serves ranges of time and costs next to nothing.
-        BrinIndex(fields=["started_at"], autosummarize=True, pages_per_range=16, name=f"agents_{model}_started"),
+        # Ranges of 128 pages: PostgreSQL keeps 256 requests to summarize, and logs each one beyond with its statement.
+        BrinIndex(fields=["started_at"], autosummarize=True, pages_per_range=128, name=f"agents_{model}_started"),
     ]
 
 

@@ -74,7 +74,7 @@ _KEY = [name.strip() for name in STATISTIC_KEY.split(",")][1:]
 _FIGURES = f"""jsonb_build_object({", ".join(f"'{name}', trim_scale({name}::numeric)" for name in STATISTIC_SUMS)},
     'durations', to_jsonb(durations))"""
 _COUNTED = " UNION ALL ".join(
-    f"SELECT * FROM ({statistics_of(table, signed(table, _IN_ORGANIZATION.format(table=table), 1))}) AS {table}"
+    f"SELECT * FROM ({statistics_of(signed(table, _IN_ORGANIZATION.format(table=table), 1))}) AS {table}"
     for table in LINK
 )
 _NOTHING = " AND ".join(f"({{figures}} ->> '{name}')::numeric = 0" for name in STATISTIC_SUMS)

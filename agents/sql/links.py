@@ -80,24 +80,28 @@ COMMENT ON FUNCTION agents_adopt(uuid[], bytea[], bytea[], uuid[]) IS
 """
 
 
-def link(table: str) -> str:
-    """Return the statements that link new rows with what stands, and what waited for them with them."""
-    awaited = " OR ".join(
-        f"""EXISTS (SELECT FROM new_rows AS n JOIN {each} AS w ON w.organization_id = n.organization_id
-            AND w.trace_id = n.trace_id AND w.parent_span_id = n.span_id
-            AND w.{LINK[each]} IS NULL AND w.parent_span_id IS NOT NULL)"""
+def waits(row: str) -> str:
+    """Return the condition that a span of the ``row``'s organization and trace isn't linked yet.
+
+    That is true of a new row whose parent stands, and of one that stands whose parent is new.
+    """
+    return " OR ".join(
+        f"""EXISTS (SELECT FROM {each} AS w WHERE w.organization_id = {row}.organization_id
+            AND w.trace_id = {row}.trace_id AND w.{LINK[each]} IS NULL AND w.parent_span_id IS NOT NULL)"""
         for each in LINK
     )
+
+
+def link(table: str, rows: str) -> str:
+    """Return the statements that link new rows with what stands, and what waited for them with them."""
     owner = "stored.id" if table == EXECUTIONS else f"stored.{LINK[table]}"
     return f"""
         UPDATE {table} AS one SET {LINK[table]} = owner.id, {_NAMED}
-          FROM (SELECT n.id, {_owner("n")} AS owner FROM new_rows AS n
+          FROM (SELECT n.id, {_owner("n")} AS owner FROM {rows} AS n
                  WHERE n.{LINK[table]} IS NULL AND n.parent_span_id IS NOT NULL) AS found
           JOIN {EXECUTIONS} AS owner ON owner.id = found.owner
          WHERE one.id = found.id AND one.id <> owner.id;
-        IF {awaited} THEN
-            PERFORM agents_adopt(array_agg(stored.organization_id), array_agg(stored.trace_id),
-                                 array_agg(stored.span_id), array_agg({owner}))
-               FROM new_rows AS n JOIN {table} AS stored ON stored.id = n.id
-              WHERE stored.span_id IS NOT NULL AND {owner} IS NOT NULL;
-        END IF;"""
+        PERFORM agents_adopt(array_agg(stored.organization_id), array_agg(stored.trace_id),
+                             array_agg(stored.span_id), array_agg({owner}))
+           FROM {rows} AS n JOIN {table} AS stored ON stored.id = n.id
+          WHERE stored.span_id IS NOT NULL AND {owner} IS NOT NULL;"""

@@ -23,15 +23,15 @@ _NEARER = """(excluded.has_root AND NOT t.has_root)
         OR (excluded.has_root = t.has_root AND excluded.root_started_at < t.root_started_at)"""
 
 
-def trace_upsert(table: str) -> str:
-    """Return the statement that adds new rows to their traces' summaries."""
+def trace_upsert(rows: str) -> str:
+    """Return the statement that adds new rows, as the summaries see them, to their traces' summaries."""
     return f"""
         INSERT INTO agents_trace AS t (id, organization_id, trace_id, started_at, completed_at, {", ".join(_ROOT)},
             has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)})
         SELECT muster_uuid7(), organization_id, trace_id, started_at, ended_at, {", ".join(_ROOT)},
             has_root, session_id, task_run_id, squad_id, {", ".join(TRACE_SUMS)}
           FROM (SELECT organization_id, trace_id, {TRACE_AGGREGATES}
-                  FROM ({AS_SEEN[table].format(rows="new_rows")}) AS seen
+                  FROM {rows} AS seen
                  WHERE trace_id IS NOT NULL AND started_at IS NOT NULL GROUP BY organization_id, trace_id) AS summed
         ON CONFLICT (organization_id, trace_id) DO UPDATE SET
             started_at = least(t.started_at, excluded.started_at),

@@ -1,32 +1,26 @@
 """The trigger functions that keep what follows from spans: links, trace summaries, statistics.
 
-They run once a statement, over all the rows that it wrote, so that a batch of spans costs little more than one. All
-writers of an organization's spans take turns from the first such statement to the end of their transaction: what one
-links and counts, the next one sees.
+They run once a statement, over all the rows that it wrote, so that a batch of spans costs little more than one. Writers
+take turns from the first such statement to the end of their transaction (see :mod:`agents.sql.turns`).
 """
 
-from agents.sql.links import ADOPT, MARK_USAGE, link
+from django.db import migrations
+
+from agents.sql import counting, turns
+from agents.sql.links import ADOPT, MARK_USAGE, link, waits
 from agents.sql.rows import AS_SEEN, EXECUTIONS, HAS_USAGE_OF, LINK, MODEL_CALLS, TOOL_EXECUTIONS, signed
-from agents.sql.statistics import ADD_HISTOGRAMS, DURATION_BUCKET, HISTOGRAM, statistics_upsert
+from agents.sql.statistics import ADD_DURATIONS, DURATION_BUCKET, HISTOGRAM, add_statistics
 from agents.sql.traces import RECOUNT_TRACES, trace_upsert
+from agents.sql.usage import inside
 from core.database_functions import make
 
-TAKE_TURNS = """
-CREATE FUNCTION agents_take_turns(organizations uuid[]) RETURNS void LANGUAGE sql AS $body$
-    SELECT pg_advisory_xact_lock(hashtext('agents spans'), hashtext(id::text))
-      FROM (SELECT DISTINCT unnest(organizations) AS id ORDER BY 1) AS each
-$body$;
-COMMENT ON FUNCTION agents_take_turns(uuid[]) IS
-    'Waits until no other transaction writes spans of these organizations, and keeps others waiting until this ends.';
-"""
 
+def _planned_now(statement: str) -> str:
+    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
 
-def _inside(table: str, rows: str, condition: str = "true") -> str:
-    """Return the query of the executions in which rows of a kind report usage."""
-    link, has_usage = LINK[table], HAS_USAGE_OF.get(table, "false").format(row="n")
-    return (
-        f"SELECT ARRAY(SELECT DISTINCT n.{link} FROM {rows} WHERE n.{link} IS NOT NULL AND {has_usage} AND {condition})"
-    )
+    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
+    """
+    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
 
 
 def keep(name: str, table: str) -> str:
@@ -34,19 +28,25 @@ def keep(name: str, table: str) -> str:
     return f"""
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
 DECLARE
-    inside uuid[];
+    around uuid[];
 BEGIN
     IF NOT EXISTS (SELECT FROM new_rows) THEN
         RETURN NULL;
     END IF;
-    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
-    {trace_upsert(table)}
-    {statistics_upsert(table, signed(table, "new_rows", 1))}
-    inside := ({_inside(table, "new_rows AS n")});
-    IF inside <> '{{}}' THEN
-        PERFORM agents_mark_usage(inside);
+    IF {turns.reporting()} THEN
+        {counting.note(table)}
+        RETURN NULL;
     END IF;
-    {link(table)}
+    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM new_rows));
+    {trace_upsert(f"({AS_SEEN[table].format(rows='new_rows')})")}
+    {_planned_now(add_statistics(signed(table, "new_rows", 1)))};
+    around := ARRAY({inside(table, "new_rows AS n")});
+    IF around <> '{{}}' THEN
+        PERFORM agents_mark_usage(around);
+    END IF;
+    IF EXISTS (SELECT FROM (SELECT DISTINCT organization_id, trace_id FROM new_rows) AS n WHERE {waits("n")}) THEN
+        {link(table, "new_rows")}
+    END IF;
     RETURN NULL;
 END
 $body$;
@@ -56,14 +56,6 @@ COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics wit
 
 _CHANGES = "new_rows AS n JOIN old_rows AS o ON o.id = n.id"
 _GOT_A_NAME = "o.agent_name = '' AND n.agent_name <> ''"
-
-
-def _planned_now(statement: str) -> str:
-    """Return the statement as one that is planned when it runs, for as many old and new rows as there are.
-
-    PostgreSQL keeps how many there were when a function's statement first ran, and joins by it ever after.
-    """
-    return f"EXECUTE $sql${statement.strip().rstrip(';')}$sql$"
 
 
 def _spread_names() -> str:
@@ -99,24 +91,29 @@ def keep_changed(name: str, table: str) -> str:
     return f"""
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $body$
 DECLARE
-    inside uuid[];
+    around uuid[];
     named boolean;
     turn record;
 BEGIN
     IF NOT EXISTS (SELECT FROM old_rows) THEN
         RETURN NULL;
     END IF;
-    PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
+    IF {turns.reporting()} THEN
+        {turns.report_turns("old_rows")}
+        PERFORM agents_take_statistics(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
+    ELSE
+        PERFORM agents_take_turns(ARRAY(SELECT DISTINCT organization_id FROM old_rows));
+    END IF;
     IF TG_OP = 'UPDATE' THEN
-        {_planned_now(statistics_upsert(table, both))};
-        {_planned_now(_inside(table, _CHANGES, newly))} INTO inside;
-        IF inside <> '{{}}' THEN
-            PERFORM agents_mark_usage(inside);
+        {_planned_now(add_statistics(both))};
+        {_planned_now(f"SELECT ARRAY({inside(table, _CHANGES, newly)})")} INTO around;
+        IF around <> '{{}}' THEN
+            PERFORM agents_mark_usage(around);
         END IF;
         {_spread_names() if table == EXECUTIONS else ""}
         {_recount(f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each")}
     ELSE
-        {_planned_now(statistics_upsert(table, signed(table, "old_rows", -1)))};
+        {_planned_now(add_statistics(signed(table, "old_rows", -1)))};
         {_recount("SELECT * FROM old_rows")}
     END IF;
     RETURN NULL;
@@ -129,11 +126,21 @@ COMMENT ON FUNCTION {name}() IS 'Keeps links, trace summaries and statistics whe
 OPERATIONS = [
     make("agents_duration_bucket", DURATION_BUCKET),
     make("agents_histogram", HISTOGRAM),
-    make("agents_add_histograms", ADD_HISTOGRAMS),
-    make("agents_take_turns", TAKE_TURNS),
+    make("agents_add_durations", ADD_DURATIONS),
+    make("agents_take_turns", turns.TAKE_TURNS),
+    make("agents_take_traces", turns.TAKE_TRACES),
+    make("agents_take_statistics", turns.TAKE_STATISTICS),
+    make("agents_begin_report", turns.BEGIN_REPORT),
+    make("agents_report_turns", turns.REPORT_TURNS),
     make("agents_mark_usage", MARK_USAGE),
     make("agents_adopt", ADOPT),
     make("agents_recount_traces", RECOUNT_TRACES),
+    migrations.RunSQL(counting.UNCOUNTED, "DROP TABLE agents_uncounted"),
+    make("agents_count_statistics", counting.COUNT_STATISTICS),
+    make("agents_count_spans", counting.COUNT_SPANS),
+    make("agents_end_report", counting.END_REPORT),
+    make("agents_count_uncounted", counting.COUNT_UNCOUNTED),
+    migrations.RunSQL(counting.AT_COMMIT, "DROP TRIGGER agents_uncounted_at_commit ON agents_uncounted"),
     make("agents_keep_executions", keep("agents_keep_executions", EXECUTIONS)),
     make("agents_keep_executions_changed", keep_changed("agents_keep_executions_changed", EXECUTIONS)),
     make("agents_keep_modelcalls", keep("agents_keep_modelcalls", MODEL_CALLS)),

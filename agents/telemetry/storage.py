@@ -1,8 +1,8 @@
 """From mapped spans to rows, each stored once, with their links and prices, in one transaction.
 
-The writers of an organization's spans take turns (see agents.sql), so that what is asked of the database
-here still holds when the rows are written: which spans stand already, and which executions those around the new ones
-are. Whatever comes later is linked by the triggers.
+Who writes spans of the same trace takes turns (see agents.sql.turns), so that what is asked of the database here still
+holds when the rows are written: which spans stand already, and which executions those around the new ones are. Whatever
+comes later is linked by the triggers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -89,8 +89,10 @@ def store(organization_id: UUID, spans: Sequence[Span]) -> int:
 
 
 def _analyze() -> None:
-    tables = [*(table for table, _ in TABLES.values()), "agents_trace"]
-    with connection.cursor() as cursor:
+    span = "(organization_id, trace_id, span_id, parent_span_id)"  # by these rows are looked up; others take longer
+    tables = [*(table + span for table, _ in TABLES.values()), "agents_trace (organization_id, trace_id)"]
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL default_statistics_target = 10")  # a tenth of the usual sample: how large will do
         cursor.execute(f"ANALYZE (SKIP_LOCKED) {', '.join(tables)}")
 
 
@@ -99,7 +101,8 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
     unique = {(span.trace_id, span.span_id): span for span in reversed(spans)}  # of two the first
     around = {(span.trace_id, span.parent_span_id) for span in spans if span.parent_span_id}
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT agents_take_turns(ARRAY[%s])", [organization_id])
+        traces = b"".join({span.trace_id for span in spans})
+        cursor.execute("SELECT agents_begin_report(%s, %s)", [organization_id, traces])
         standing = _standing(cursor, organization_id, {*unique, *around})
         new = {key: Place(span, uuid7()) for key, span in unique.items() if key not in standing}
         for place in new.values():
@@ -117,6 +120,7 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
         ]
         if evaluated:
             evaluations.write(organization_id, evaluated)
+        cursor.execute("SELECT agents_end_report()")
     return len(new)
 
 

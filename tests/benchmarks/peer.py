@@ -113,7 +113,7 @@ def _fill(cursor: Any, number: int, organizations: list[Organization], folder: P
     cursor.execute(
         "INSERT INTO agents_spanstatistic (organization_id, kind, dimension, width, start, value, count, failures,"
         " open, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, unpriced, durations) "
-        + statistics_of(table, signed(table, table, 1))
+        + statistics_of(signed(table, table, 1))
     )
     cursor.execute("SET session_replication_role = DEFAULT")
     tables = (

@@ -19,7 +19,7 @@ SUMS = (
     " durations::text"
 )
 STORED = f"SELECT {KEY}, {SUMS} FROM agents_spanstatistic WHERE count <> 0 ORDER BY {KEY}"
-COUNTED = " UNION ALL ".join(f"SELECT {KEY}, {SUMS} FROM ({statistics_of(t, signed(t, t, 1))}) AS {t}" for t in LINK)
+COUNTED = " UNION ALL ".join(f"SELECT {KEY}, {SUMS} FROM ({statistics_of(signed(t, t, 1))}) AS {t}" for t in LINK)
 
 
 def rows(query: str) -> list[Any]:
