@@ -78,11 +78,15 @@ class ShortcutMiddleware:
         if read is None:
             return None
         try:
-            content = read.content(request, credentials, row)
+            found = read.content(request, credentials, row)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             logger.debug("The ordinary way meets it again, and tells of it: %s", error)
             return None
-        return finished(request, HttpResponse(content, content_type=JSON), read.allow) if content else None
+        return (
+            finished(request, HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
+            if found
+            else None
+        )
 
 
 def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpResponse | None:
@@ -104,8 +108,7 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
         return finished(request, unavailable(request, error), creation.allow)
     if made is None:
         return None
-    response = HttpResponse(made[0], status=201, content_type=JSON)
-    response["Location"] = f"{request.scheme}://{request.get_host()}{request.path}{made[1]}/"
+    response = HttpResponse(made[0], status=201, content_type=JSON, headers=made[1])
     return finished(request, response, creation.allow)
 
 
