@@ -18,6 +18,7 @@ from core.checks import check_read_path
 from core.models import Organization
 from tests.factories import make, make_many
 from tests.kit.cast import Actor
+from tests.kit.client import ORDINARY_WAY
 from tests.kit.planting import nasty_texts, plant
 from tests.kit.reflection import Route, list_routes, read_serializer_class, shown_models
 
@@ -26,7 +27,6 @@ pytestmark = pytest.mark.django_db
 each_list = pytest.mark.parametrize("route", list_routes(), ids=str)
 
 MOST_QUERIES = 4
-ORDINARY = {"Cookie": "any=one"}  # with a cookie, a request goes the ordinary way
 
 
 def comparable(value: Any) -> Any:
@@ -168,7 +168,7 @@ def test_a_declared_field_is_read_the_ordinary_way(monkeypatch: pytest.MonkeyPat
 
 
 @each_list
-@pytest.mark.parametrize("headers", [{}, ORDINARY], ids=["short", "ordinary"])
+@pytest.mark.parametrize("headers", [{}, ORDINARY_WAY], ids=["short", "ordinary"])
 def test_a_list_takes_few_queries_whatever_its_length(headers: dict[str, str], route: Route, owner: Actor) -> None:
     for _ in range(3):  # notes the use of the key, and makes the shape of the request known
         owner.by_key.get(route.path(), {"limit": 200})

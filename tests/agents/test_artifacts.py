@@ -345,4 +345,4 @@ def test_a_list_leaves_the_texts_in_the_database(viewer: Actor) -> None:
     with CaptureQueriesContext(connection) as queries:
         answer = viewer.by_key.get(ARTIFACTS)
     assert "needle" not in answer.content.decode()
-    assert not any('"text"' in query["sql"] for query in queries)
+    assert not any('artifact"."text"' in query["sql"] for query in queries)

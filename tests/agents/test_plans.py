@@ -25,6 +25,7 @@ from core.api.filters import HexFilter, JSONContainsFilter, SearchFilter
 from core.models import Role
 from tests.factories.core import OrganizationFactory
 from tests.kit.cast import Actor, make_actor
+from tests.kit.client import ORDINARY_WAY
 from tests.kit.plans import Filling, Plan, fill, identifier, plan_of
 from tests.kit.reflection import Route, list_routes
 
@@ -293,12 +294,14 @@ def questions(route: Route, actor: Actor) -> Iterator[dict[str, str]]:
 
 
 def statements(route: Route, actor: Actor, question: dict[str, str]) -> list[str]:
-    """Return the statements about the records that answering sends."""
+    """Return the statements about the records that answering sends, by the ordinary way and by the short one."""
     table = route.viewset.queryset.model._meta.db_table  # type: ignore[union-attr]
     with CaptureQueriesContext(connection) as queries:
-        answer = actor.by_key.get(route.path(), question)
-    assert answer.status_code == 200, (question, answer.json())
-    return [query["sql"] for query in queries if query["sql"].startswith("SELECT") and f'"{table}"' in query["sql"]]
+        for headers in (ORDINARY_WAY, {}, {}):
+            answer = actor.by_key.get(route.path(), question, headers=headers)
+            assert answer.status_code == 200, (question, answer.json())
+    asked = (query["sql"].strip() for query in queries)
+    return [sql for sql in dict.fromkeys(asked) if sql.startswith(("SELECT", "WITH")) and f'"{table}"' in sql]
 
 
 # --- What is expected --------------------------------------------------------------------------------

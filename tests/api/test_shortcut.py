@@ -18,13 +18,12 @@ from core.api.viewsets import RecordViewSet
 from core.models import APIKey, AuditEvent, Membership, Organization, Role, User
 from tests.factories import make, make_many
 from tests.kit.cast import Actor
-from tests.kit.client import ApiClient
+from tests.kit.client import ORDINARY_WAY, ApiClient
 from tests.kit.reflection import Route, list_routes
 
 pytestmark = pytest.mark.django_db
 
 each_list = pytest.mark.parametrize("route", list_routes(), ids=str)
-ORDINARY = {"Cookie": "any=one"}  # a request with a cookie goes the ordinary way
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def both(client: ApiClient, path: str) -> tuple[Any, Any]:
     assert is_short(found), path
     assert len(found) == 1
     with statements() as found:
-        ordinary = client.get(path, headers=name | ORDINARY)
+        ordinary = client.get(path, headers=name | ORDINARY_WAY)
     assert not is_short(found)
     return short, ordinary
 
@@ -237,7 +236,7 @@ def post(client: ApiClient, body: Any, **headers: str) -> tuple[Any, list[str]]:
 
 
 def test_a_record_is_made_the_same_both_ways(client: ApiClient, owner: Actor) -> None:
-    (short, found), (ordinary, more) = post(client, BODY), post(client, BODY, **ORDINARY)
+    (short, found), (ordinary, more) = post(client, BODY), post(client, BODY, **ORDINARY_WAY)
     assert is_short(found)
     assert not is_short(more)
     assert short.status_code == ordinary.status_code == 201
@@ -285,7 +284,7 @@ def test_what_is_made_the_short_way_reads_as_it_was_answered(route: Route, clien
     if made.status_code == 201:
         assert made.content == client.get(made.headers["Location"]).content
     else:
-        assert client.post(route.path(), body, headers=ORDINARY).status_code == made.status_code
+        assert client.post(route.path(), body, headers=ORDINARY_WAY).status_code == made.status_code
 
 
 def test_tasks_and_executions_are_made_the_short_way() -> None:
@@ -317,7 +316,7 @@ def test_a_body_that_is_wrong_is_answered_as_ever_and_writes_nothing(
     with writes_nothing():
         short, ordinary = (
             client.post("/api/v1/tasks/", json.dumps(body), headers={"X-Request-ID": "same", **more})
-            for more in ({}, ORDINARY)
+            for more in ({}, ORDINARY_WAY)
         )
     assert short.status_code == ordinary.status_code == 400
     assert short.content == ordinary.content

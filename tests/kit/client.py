@@ -5,6 +5,8 @@ from typing import Any
 
 from django.test import Client
 
+ORDINARY_WAY = {"Cookie": "any=one"}  # headers with which a request doesn't go the short way
+
 
 class ApiClient(Client):
     """Django's client, whose bodies are JSON unless told otherwise, and which may carry an API key.
