@@ -27,7 +27,6 @@ MEDIA_TYPES = {None, "", "*/*", JSON}
 # What asks for more than the short way knows: a session, another origin's page, a copy that may be good still.
 ORDINARY_HEADERS = (
     "HTTP_COOKIE",
-    "HTTP_IDEMPOTENCY_KEY",
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",
     "HTTP_ORIGIN",
@@ -60,6 +59,7 @@ class ShortcutMiddleware:
             not request.path_info.startswith(ROOT)
             or meta.get("HTTP_ACCEPT") not in MEDIA_TYPES
             or any(map(meta.get, ORDINARY_HEADERS))
+            or "HTTP_IDEMPOTENCY_KEY" in meta  # an empty one is refused
         ):
             return None
         credentials, place = Credentials.of(request), place_of(request.path_info)
