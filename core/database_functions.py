@@ -37,11 +37,14 @@ CREATE FUNCTION muster_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
     IF NEW *<> OLD THEN  -- compares any type, json too, which has no equality
         NEW.updated_at := clock_timestamp();
+        IF TG_NARGS > 0 THEN
+            NEW.row_version := OLD.row_version + 1;
+        END IF;
     END IF;
     RETURN NEW;
 END
 $body$;
-COMMENT ON FUNCTION muster_touch() IS 'Keeps updated_at true for every writer.';
+COMMENT ON FUNCTION muster_touch() IS 'Keeps updated_at, and row_version where it is named, true for every writer.';
 """
 
 IMMUTABLE = """

@@ -10,6 +10,7 @@ from procrastinate import JobContext
 
 from core import jobs
 from core.jobs.stalls import STALL_SECONDS, give_back
+from core.models import IdempotencyKey
 from core.services import retention
 
 logger = logging.getLogger(__name__)
@@ -55,3 +56,9 @@ def purge_deleted() -> None:
         logger.info("Purged %d rows of %s.", count, model._meta.label)
     if outcome.held:
         logger.warning("%d records are deleted, and kept because others refer to them.", len(outcome.held))
+
+
+@jobs.periodic("17 * * * *")
+def forget_idempotency_keys() -> None:
+    """Delete the keys whose answers are no longer given."""
+    IdempotencyKey.objects.outdated().delete()

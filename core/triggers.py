@@ -68,11 +68,18 @@ class SharedTrigger(pgtrigger.Trigger):
 
 
 class Touch(SharedTrigger):
-    """Sets ``updated_at`` to the database's clock whenever a row really changes, whoever writes."""
+    """Sets ``updated_at`` to the database's clock whenever a row really changes, whoever writes.
+
+    ``counts`` says that the change is counted in ``row_version`` too.
+    """
 
     name = "touch"
     operation = pgtrigger.Update
     function = "muster_touch"
+
+    def __init__(self, *, counts: bool = False) -> None:
+        self.arguments = ("row_version",) if counts else ()
+        super().__init__()
 
 
 class Immutable(SharedTrigger):
@@ -144,7 +151,7 @@ class Audit(SharedTrigger):
         options: dict[str, Any] = {
             "organization": organization,
             "redact": sorted(redact),
-            "ignore": sorted({"updated_at", *ignore}),
+            "ignore": sorted({"row_version", "updated_at", *ignore}),
         }
         if status:
             options |= {"status": status, "verbs": dict(verbs or {})}

@@ -93,6 +93,11 @@ class StoredAs(SameOrganization):
             f"({', '.join(map(quote, ('organization_id', 'id', 'sha256', 'size')))}) DEFERRABLE INITIALLY DEFERRED"
         )
 
+    def create_sql(self, model: type[models.Model], schema_editor: Any) -> str:
+        """Return the statement that adds the constraint."""
+        table = schema_editor.quote_name(model._meta.db_table)
+        return f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}"
+
 
 class _Octets(models.Func):
     function = "octet_length"

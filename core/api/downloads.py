@@ -10,6 +10,7 @@ from django.utils.http import content_disposition_header
 from rest_framework.exceptions import APIException
 from rest_framework.negotiation import BaseContentNegotiation
 
+from core.api.entity_tags import PreconditionFailed
 from core.connections import lend_back
 
 CHUNK = 256 * 1024
@@ -27,14 +28,6 @@ class RangeNotSatisfiable(APIException):
     def __init__(self, size: int) -> None:
         super().__init__(f"There are {size} bytes.")
         self.extra_headers = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}
-
-
-class PreconditionFailed(APIException):
-    """412: the content isn't the one that If-Match names."""
-
-    status_code = 412
-    default_code = "precondition_failed"
-    default_detail = "The content isn't the one that If-Match names."
 
 
 class AnyMediaType(BaseContentNegotiation):
@@ -109,7 +102,7 @@ def download(
     if isinstance(conditional, HttpResponseNotModified):
         return _with_headers(conditional, name, etag)
     if conditional is not None:
-        raise PreconditionFailed
+        raise PreconditionFailed("The content isn't the one that If-Match names.")
     asked = None
     if request.method == "GET" and request.headers.get("If-Range", etag).strip() == etag:
         asked = requested_range(request.headers.get("Range", ""), size)

@@ -13,12 +13,25 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import F, Func, JSONField, Model, OuterRef, Subquery, TextField, UUIDField
+from django.db.models import (
+    BigIntegerField,
+    F,
+    Func,
+    JSONField,
+    Model,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    TextField,
+    UUIDField,
+    Value,
+)
 from django.db.models.expressions import Combinable, RawSQL
 from django.db.models.functions import Cast, Coalesce
 from rest_framework import relations, serializers
 
 from core.api.serializers import HexField, OrganizationRelatedField
+from core.models import Audited
 
 PAIRS_A_CALL = 50  # PostgreSQL takes at most 100 arguments a call
 ARGUMENTS_A_CALL = 100
@@ -195,6 +208,20 @@ def row_text(serializer: Any) -> RawSQL:
     """
     serializer_class: Any = type(serializer)
     return _row_sql(serializer_class, getattr(serializer, "only", None))
+
+
+def row_version(rows: QuerySet) -> Any:
+    """Return the expression of the rows' version: null of those whose changes aren't counted."""
+    return F("row_version") if issubclass(rows.model, Audited) else Value(None, output_field=BigIntegerField())
+
+
+@cache
+def shows_others(serializer_class: Any) -> bool:
+    """Tell whether what the serializer shows can change without a change of the row itself."""
+    return any(
+        isinstance(field, serializers.BaseSerializer | relations.SlugRelatedField) or "." in str(field.source)
+        for _, field in _readable(serializer_class())
+    )
 
 
 @lru_cache(maxsize=NARROWINGS)

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from core.models import APIKey, AuditEvent, Membership, Organization, Role, SoftDeletion, User
+from core.models import APIKey, AuditEvent, IdempotencyKey, Membership, Organization, Role, SoftDeletion, User
 
 
 class OrganizationRelatedField(serializers.PrimaryKeyRelatedField):
@@ -178,6 +178,15 @@ class IssuedAPIKeySerializer(APIKeySerializer):
     class Meta(APIKeySerializer.Meta):
         fields: tuple[str, ...] = (*APIKeySerializer.Meta.fields, "key")
         ordinary_fields = ("key",)
+
+
+class IdempotencyKeySerializer(RecordSerializer):
+    """A client's name for one request, and what came of it."""
+
+    class Meta:
+        model = IdempotencyKey
+        fields = (*RECORD_FIELDS, "principal", "key", "status", "location")
+        read_only_fields = fields
 
 
 class AuditEventSerializer(RecordSerializer):

@@ -22,7 +22,7 @@ from core.api.viewsets import (
     RetrieveMixin,
     UpdateMixin,
 )
-from core.models import APIKey, AuditEvent, Membership, Organization, Role, User
+from core.models import APIKey, AuditEvent, IdempotencyKey, Membership, Organization, Role, User
 from core.services import access
 
 
@@ -120,6 +120,7 @@ class APIKeyViewSet(CreateMixin, ListMixin, RetrieveMixin, RecordViewSet):
     queryset = APIKey.objects.all()
     serializer_class = serializers.APIKeySerializer
     filterset_class = APIKeyFilterSet
+    secret_actions = ("create",)
     ordering_fields = ("created_at", "name")
 
     @extend_schema(responses={201: serializers.IssuedAPIKeySerializer})
@@ -173,3 +174,21 @@ class AuditEventViewSet(ReadOnlyViewSet):
     filterset_class = AuditEventFilterSet
     ordering = ("-timestamp",)
     ordering_fields = ("timestamp",)
+
+
+class IdempotencyKeyFilterSet(RecordFilterSet):
+    """Filters of idempotency keys."""
+
+    class Meta:
+        model = IdempotencyKey
+        fields = ["key", "principal"]
+
+
+class IdempotencyKeyViewSet(ReadOnlyViewSet):
+    """The keys of requests that were to be done once. Each is kept for a day."""
+
+    scope = "audit"
+    read_role = Role.ADMIN
+    queryset = IdempotencyKey.objects.all()
+    serializer_class = serializers.IdempotencyKeySerializer
+    filterset_class = IdempotencyKeyFilterSet

@@ -13,21 +13,24 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from core.api.authentication import Principal
+from core.api.entity_tags import entity_tag, is_unmodified
 from core.api.pagination import Key, KeysetPagination, place, place_of
-from core.api.readpath import is_ordinary, row_text
+from core.api.readpath import is_ordinary, row_text, row_version
 from core.api.renderers import JSONRenderer, RenderedJSON
+from core.api.safe_writes import SafeWritesMixin
 from core.api.serializers import RecordSerializer, field_names
 from core.connections import prepared_cursor
 from core.models import Role
 from core.models.base import RecordQuerySet
 
 
-class RecordViewSet(GenericViewSet):
+class RecordViewSet(SafeWritesMixin, GenericViewSet):
     """Lists and details of one record of the request's organization.
 
     A subclass states ``queryset``, ``serializer_class``, ``scope``, and, where the defaults don't fit, roles,
     ``filterset_class`` and ``ordering_fields``. ``read_serializer_class`` is what answers are made of.
     ``list_leaves_out`` names fields that lists answer only where ``?fields=`` asks for them: large ones.
+    ``secret_actions`` answer what is shown once and stored nowhere.
     """
 
     scope: ClassVar[str]
@@ -35,6 +38,7 @@ class RecordViewSet(GenericViewSet):
     write_role: ClassVar[Role] = Role.MEMBER
     action_roles: ClassVar[Mapping[str, Role]] = {}
     action_scopes: ClassVar[Mapping[str, str]] = {}
+    secret_actions: ClassVar[tuple[str, ...]] = ()
     ordering: ClassVar[tuple[str, ...]] = ("-created_at",)
     ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
     list_leaves_out: ClassVar[tuple[str, ...]] = ()
@@ -99,15 +103,16 @@ class RecordViewSet(GenericViewSet):
             return {row.pk: _render(row, serializer) for row in rows}
         return dict(rows.values_list("pk", row_text(serializer)))
 
-    def read_one(self, rows: models.QuerySet, serializer: RecordSerializer) -> str | None:
-        """Return the only row as JSON text, if there is one."""
+    def read_one(self, rows: models.QuerySet, serializer: RecordSerializer) -> tuple[str, str | None] | None:
+        """Return the only row as JSON text, if there is one, and its entity tag, if it has one."""
         if is_ordinary(serializer):
             row = rows.first()
-            return None if row is None else _render(row, serializer)
-        with prepared_cursor() as cursor:
-            cursor.execute(*rows.values_list(row_text(serializer)).query.sql_with_params())
-            found = cursor.fetchone()
-        return found[0] if found else None
+            found = None if row is None else (_render(row, serializer), getattr(row, "row_version", None))
+        else:
+            with prepared_cursor() as cursor:
+                cursor.execute(*rows.values_list(row_text(serializer), row_version(rows)).query.sql_with_params())
+                found = cursor.fetchone()
+        return (found[0], entity_tag(serializer, *found)) if found else None
 
     def get_for_update(self, pk: Any) -> Any:
         """Return the row, locked until the transaction ends; Http404 when the request may not see it."""
@@ -116,12 +121,13 @@ class RecordViewSet(GenericViewSet):
             raise Http404
         return instance
 
-    def render_one(self, pk: Any) -> RenderedJSON:
-        """Return the JSON of one row that the request may see; Http404 when there is none."""
-        text = self.read_one(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
-        if text is None:
+    def render_one(self, pk: Any) -> tuple[RenderedJSON, dict[str, str]]:
+        """Return the JSON of one row that the request may see, and its headers; Http404 when there is none."""
+        found = self.read_one(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
+        if found is None:
             raise Http404
-        return RenderedJSON(text.encode())
+        text, tag = found
+        return RenderedJSON(text.encode()), {"ETag": tag} if tag else {}
 
     def move(self, pk: Any, name: str, **changes: Any) -> Response:
         """Move the record along the transition ``name`` of its lifecycle, and answer it as it then stands."""
@@ -132,10 +138,10 @@ class RecordViewSet(GenericViewSet):
 
     def answer(self, instance: models.Model, status_code: int = status.HTTP_200_OK) -> Response:
         """Answer with a record just written, as it stands now."""
-        headers = {}
+        content, headers = self.render_one(instance.pk)
         if status_code == status.HTTP_201_CREATED:
             headers["Location"] = self.request.build_absolute_uri(f"{self.request.path}{instance.pk}/")
-        return Response(self.render_one(instance.pk), status_code, headers=headers)
+        return Response(content, status_code, headers=headers)
 
 
 class ListMixin:
@@ -156,8 +162,11 @@ class RetrieveMixin:
     """``GET /<records>/<id>/``."""
 
     def retrieve(self: Any, request: Request, pk: Any) -> Response:
-        """Answer one record."""
-        return Response(self.render_one(pk))
+        """Answer one record, or nothing where the client has it as it is."""
+        content, headers = self.render_one(pk)
+        if is_unmodified(request, headers.get("ETag")):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(content, headers=headers)
 
 
 class CreateMixin:

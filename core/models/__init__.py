@@ -11,12 +11,14 @@ from core.models.base import (
     SoftDeletion,
     SoftDeletionQuerySet,
 )
+from core.models.idempotency import IdempotencyKey
 from core.models.identity import Membership, Organization, PlanTier, Role, User
 
 __all__ = [
     "APIKey",
     "AuditEvent",
     "Audited",
+    "IdempotencyKey",
     "Membership",
     "Organization",
     "OrganizationLog",

@@ -45,7 +45,7 @@ class Record(models.Model):
     @classmethod
     def inherited_triggers(cls) -> list[SharedTrigger]:
         """Return the triggers that follow from the base classes and the lifecycle."""
-        triggers: list[SharedTrigger] = [Touch()]
+        triggers: list[SharedTrigger] = [Touch(counts=issubclass(cls, Audited))]
         if cls.lifecycle:
             triggers.append(Transitions(column_of(cls, cls.lifecycle.field), cls.lifecycle.pairs()))
         return triggers
@@ -57,7 +57,7 @@ class Record(models.Model):
 
 
 class Audited(models.Model):
-    """Every insert, change and deletion of a row is an AuditEvent, whoever writes it.
+    """Every insert, change and deletion of a row is an AuditEvent, whoever writes it, and each change is counted.
 
     ``audit_redact`` names the columns whose values are secret, ``audit_ignore`` those whose change alone
     isn't worth an event.
@@ -66,6 +66,13 @@ class Audited(models.Model):
     audit_organization_column: ClassVar[str | None] = "organization_id"
     audit_redact: ClassVar[Iterable[str]] = ()
     audit_ignore: ClassVar[Iterable[str]] = ()
+
+    row_version = models.PositiveBigIntegerField(
+        default=1,
+        db_default=1,
+        editable=False,
+        help_text="Counts the row's changes; the database increments it. Entity tags are made of it.",
+    )
 
     class Meta:
         abstract = True

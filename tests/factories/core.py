@@ -5,7 +5,8 @@ from typing import Any
 import factory
 from factory.django import DjangoModelFactory
 
-from core.models import APIKey, AuditEvent, Membership, Organization, Role, Scope, User
+from core.ids import uuid7
+from core.models import APIKey, AuditEvent, IdempotencyKey, Membership, Organization, Role, Scope, User
 from core.models.api_keys import digest_of
 
 
@@ -89,3 +90,17 @@ class AuditEventFactory(DjangoModelFactory):
     event_type = "organization.note"
     resource_type = "organization"
     resource_id = factory.SelfAttribute("organization.pk")
+
+
+class IdempotencyKeyFactory(DjangoModelFactory):
+    """A key whose request made something."""
+
+    class Meta:
+        model = IdempotencyKey
+
+    organization = factory.SubFactory(OrganizationFactory)
+    principal = factory.LazyFunction(uuid7)
+    key = factory.Sequence(lambda n: f"request-{n}")
+    digest = bytes(32)
+    status = 201
+    body = b"{}"

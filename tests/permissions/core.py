@@ -21,6 +21,8 @@ GET    /api/v1/api-keys/<uuid:pk>/                     401   200   200      403 
 POST   /api/v1/api-keys/<uuid:pk>/revoke/              401   200   200      403    403      403      404 200    403
 GET    /api/v1/audit-events/                           401   200   200      403    403      403      200 200    403
 GET    /api/v1/audit-events/<uuid:pk>/                 401   200   200      403    403      403      404 200    403
+GET    /api/v1/idempotency-keys/                       401   200   200      403    403      403      200 200    403
+GET    /api/v1/idempotency-keys/<uuid:pk>/             401   200   200      403    403      403      404 200    403
 GET    /api/schema/                                    200   200   200      200    200      200      200 200    200
 GET    /api/docs/                                      200   200   200      200    200      200      200 200    200
 GET    /api/problems/<slug:code>/                      200   200   200      200    200      200      200 200    200

@@ -27,7 +27,6 @@ MEDIA_TYPES = {None, "", "*/*", JSON}
 # What asks for more than the short way knows: a session, another origin's page, a copy that may be good still.
 ORDINARY_HEADERS = (
     "HTTP_COOKIE",
-    "HTTP_IDEMPOTENCY_KEY",
     "HTTP_IF_MATCH",
     "HTTP_IF_NONE_MATCH",
     "HTTP_ORIGIN",
@@ -60,6 +59,7 @@ class ShortcutMiddleware:
             not request.path_info.startswith(ROOT)
             or meta.get("HTTP_ACCEPT") not in MEDIA_TYPES
             or any(map(meta.get, ORDINARY_HEADERS))
+            or "HTTP_IDEMPOTENCY_KEY" in meta  # an empty one is refused
         ):
             return None
         credentials, place = Credentials.of(request), place_of(request.path_info)
@@ -78,11 +78,15 @@ class ShortcutMiddleware:
         if read is None:
             return None
         try:
-            content = read.content(request, credentials, row)
+            found = read.content(request, credentials, row)
         except (OperationalError, InterfaceError, PoolTimeout) as error:
             logger.debug("The ordinary way meets it again, and tells of it: %s", error)
             return None
-        return finished(request, HttpResponse(content, content_type=JSON), read.allow) if content else None
+        return (
+            finished(request, HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
+            if found
+            else None
+        )
 
 
 def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpResponse | None:
@@ -104,8 +108,7 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
         return finished(request, unavailable(request, error), creation.allow)
     if made is None:
         return None
-    response = HttpResponse(made[0], status=201, content_type=JSON)
-    response["Location"] = f"{request.scheme}://{request.get_host()}{request.path}{made[1]}/"
+    response = HttpResponse(made[0], status=201, content_type=JSON, headers=made[1])
     return finished(request, response, creation.allow)
 
 

@@ -12,16 +12,18 @@ from django.http import HttpRequest, QueryDict
 from rest_framework.exceptions import APIException
 
 from core.api.authentication import PREFIX_HERE
+from core.api.entity_tags import entity_tag
 from core.api.filters import FilterBackend
 from core.api.pagination import KeysetPagination, Page
-from core.api.readpath import is_ordinary, row_text
+from core.api.readpath import is_ordinary, row_text, row_version
+from core.api.serializers import RecordSerializer
 from core.api.shortcut.gate import DIGEST_HERE, Credentials, Statement, follows, gate, stand_in
 from core.api.viewsets import ListMixin, RecordViewSet, RetrieveMixin, SoftDeletionMixin, page_text
 from core.connections import native_cursor
 
 ROW_HERE = UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")
 ORDINARY_PARAMETERS = {"count", "format"}
-ONE = """SELECT "answer"."text" FROM "allowed" CROSS JOIN LATERAL ({rows}) AS "answer" ("text")"""
+ONE = """SELECT "answer".* FROM "allowed" CROSS JOIN LATERAL ({rows}) AS "answer" ("text", "version")"""
 PAGE = """
 SELECT "answer".* FROM "allowed" CROSS JOIN LATERAL (
     SELECT coalesce(string_agg("row"."text", ',') FILTER (WHERE "row"."number" <= {limit}), ''),
@@ -55,11 +57,14 @@ class Read:
     """What requests of one shape ask; without a ``page``, one row."""
 
     statement: Statement
+    serializer: RecordSerializer
     allow: str
     page: Page | None
 
-    def content(self, request: HttpRequest, credentials: Credentials, row: UUID | None) -> bytes | None:
-        """Return the body of the answer, if the key is good for it and there is something to answer."""
+    def content(
+        self, request: HttpRequest, credentials: Credentials, row: UUID | None
+    ) -> tuple[bytes, dict[str, str]] | None:
+        """Return the body of the answer and its own headers, if the key is good for it and there is an answer."""
         own = (row,) if self.page is None else ()
         with native_cursor() as cursor:
             cursor.execute(self.statement.sql, self.statement.bind(credentials.prefix, credentials.digest, *own))
@@ -67,10 +72,11 @@ class Read:
         if found is None:
             return None
         if self.page is None:
-            return found[0].encode()
+            tag = entity_tag(self.serializer, *found)
+            return found[0].encode(), {"ETag": tag} if tag else {}
         text, first, last, more = found
         address = f"{request.scheme}://{request.get_host()}{request.path}"
-        return page_text(text, *self.page.neighbours(address, first, last, more=more))
+        return page_text(text, *self.page.neighbours(address, first, last, more=more)), {}
 
 
 def read_of(route: Any, parameters: QueryDict) -> Read | None:
@@ -119,12 +125,13 @@ def _translate(route: Any, parameters: QueryDict) -> Read | None:
             return None
         rows = page.rows.values_list(row_text(serializer), *(F(key.field.attname) for key in page.keys))
     else:
-        rows, marks = rows.filter(pk=ROW_HERE).order_by().values_list(row_text(serializer)), (*marks, ROW_HERE)
+        rows = rows.filter(pk=ROW_HERE).order_by().values_list(row_text(serializer), row_version(rows))
+        marks = (*marks, ROW_HERE)
     gate_sql, gate_values = gate(view, "GET")
     rows_sql, values = rows.query.sql_with_params()
     shape = _page_shape(page) if page else ONE
     statement = Statement.of(gate_sql + shape.format(rows=rows_sql), (*gate_values, *values), marks)
-    return Read(statement, ", ".join(view.allowed_methods), page)
+    return Read(statement, serializer, ", ".join(view.allowed_methods), page)
 
 
 def _page_shape(page: Page) -> str:

@@ -17,6 +17,7 @@ from rest_framework.serializers import BaseSerializer
 from core import audit
 from core.api.authentication import PREFIX_HERE
 from core.api.bulk import BulkCreateMixin
+from core.api.entity_tags import entity_tag
 from core.api.readpath import is_ordinary, row_text
 from core.api.renderers import JSONParser
 from core.api.serializers import OrganizationRelatedField, RecordSerializer
@@ -24,7 +25,7 @@ from core.api.shortcut.gate import DIGEST_HERE, Credentials, Statement, follows,
 from core.api.viewsets import CreateMixin, RecordViewSet
 from core.connections import native_cursor
 from core.middleware import audit_fields
-from core.models.base import OrganizationLog
+from core.models.base import Audited, OrganizationLog
 
 LONGEST_BODY = 100_000  # bytes
 CONTEXT_HERE = "<context>"
@@ -35,7 +36,7 @@ TOLD = """,
 INSERT = """
 INSERT INTO {table} ("organization_id", {columns})
 SELECT "allowed"."organization_id", {values} FROM "allowed" WHERE "allowed"."told" <> ''
-RETURNING {row}
+RETURNING {row}, {version}
 """
 VIEW = {
     name: getattr(RecordViewSet, name)
@@ -66,12 +67,13 @@ class Creation:
 
     statement: Statement
     serializer: RecordSerializer
+    reader: RecordSerializer
     model: Any
     fields: tuple[models.Field, ...]
     allow: str
 
-    def content(self, request: HttpRequest, credentials: Credentials) -> tuple[bytes, str] | None:
-        """Make the record that the body tells of; return the body of the answer and the record's id.
+    def content(self, request: HttpRequest, credentials: Credentials) -> tuple[bytes, dict[str, str]] | None:
+        """Make the record that the body tells of; return the body of the answer and its own headers.
 
         None where it isn't made: where the body or the database says no, which the ordinary way then explains.
         """
@@ -90,7 +92,11 @@ class Creation:
         except (IntegrityError, DataError):
             return None
         audit.forget()
-        return (found[0].encode(), str(instance.pk)) if found else None
+        if found is None:
+            return None
+        headers = {"Location": f"{request.scheme}://{request.get_host()}{request.path}{instance.pk}/"}
+        tag = entity_tag(self.reader, *found)
+        return found[0].encode(), headers | ({"ETag": tag} if tag else {})
 
     def _told(self, request: HttpRequest) -> dict[str, Any] | None:
         try:
@@ -120,18 +126,20 @@ def creation_of(route: Any) -> Creation | None:
     )
     connection = connections[DEFAULT_DB_ALIAS]
     quote = connection.ops.quote_name
+    table = quote(model._meta.db_table)
     insert = INSERT.format(
-        table=quote(model._meta.db_table),
+        table=table,
         columns=", ".join(quote(field.column) for field in fields),
         values=", ".join(f"%s::{_type_of(field, connection)}" for field in fields),
         row=row_text(reader).sql,
+        version=f"{table}.{quote('row_version')}" if issubclass(model, Audited) else "NULL",
     )
     gate_sql, gate_values = gate(view, "POST", also=TOLD)
     at = gate_values.index(DIGEST_HERE)
     marks = tuple(f"<{field.column}>" for field in fields)
     values = (*gate_values[:at], CONTEXT_HERE, *gate_values[at:], *marks)
     statement = Statement.of(gate_sql + insert, values, (PREFIX_HERE, CONTEXT_HERE, DIGEST_HERE, *marks))
-    return Creation(statement, serializer, model, fields, ", ".join(view.allowed_methods))
+    return Creation(statement, serializer, reader, model, fields, ", ".join(view.allowed_methods))
 
 
 def makes_as_the_kit_does(route: Any) -> bool:
