@@ -238,8 +238,9 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
-        # They tell at each start of any command what tasks there are.
+        # They tell at each start of any command what tasks there are, and of each job that is enqueued.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},
+        "procrastinate.jobs": {"level": "WARNING"},
     },
 }
