@@ -180,6 +180,7 @@ FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agen
 # --- Background work -------------------------------------------------------------------------------
 
 PURGE_AFTER_DAYS = env.PURGE_AFTER_DAYS.get()
+OUTBOUND_ALLOW = env.OUTBOUND_ALLOW.get()
 
 # --- The API ---------------------------------------------------------------------------------------
 
