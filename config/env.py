@@ -47,6 +47,17 @@ SECRET_KEY = Variable(
     shown_default="none",
     show=hidden,
 )
+ENCRYPTION_KEYS: Variable[list[str]] = Variable(
+    "ENCRYPTION_KEYS",
+    words(r"[A-Za-z0-9_-]{43}="),
+    [],
+    "keys separated by commas, each of 32 random bytes in URL-safe base64"
+    " (make one: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')",
+    "Encrypt stored secrets, such as those of webhooks: the first encrypts, all decrypt."
+    " To rotate, put a new one in front and run `manage.py rotate_secrets`.",
+    shown_default="one derived from SECRET_KEY",
+    show=hidden,
+)
 ALLOWED_HOSTS = Variable(
     "ALLOWED_HOSTS",
     words(r"\*|\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]+\]"),
@@ -260,6 +271,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
     "The application": (
         DEBUG,
         SECRET_KEY,
+        ENCRYPTION_KEYS,
         ALLOWED_HOSTS,
         CSRF_TRUSTED_ORIGINS,
         SECURE_SSL_REDIRECT,

@@ -123,6 +123,8 @@ if not SECRET_KEY:
         raise env.SECRET_KEY.refusal()
     SECRET_KEY = kept_secret_key(DATA_DIR)
 
+ENCRYPTION_KEYS = env.ENCRYPTION_KEYS.get()
+
 _hosts = env.ALLOWED_HOSTS.get()
 ALLOWED_HOSTS: list[str] = _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
 CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS.get()

@@ -55,3 +55,19 @@ def purge_deleted() -> None:
         logger.info("Purged %d rows of %s.", count, model._meta.label)
     if outcome.held:
         logger.warning("%d records are deleted, and kept because others refer to them.", len(outcome.held))
+
+
+@jobs.periodic("* * * * *", queue="webhooks", priority=90, retry=jobs.RETRY)
+def dispatch_webhooks() -> None:
+    """Send to webhooks what is due. A trigger of the event stream enqueues it too, by this name and priority."""
+    from core.services import webhooks_dispatch
+
+    webhooks_dispatch.dispatch()
+
+
+@jobs.periodic("13 * * * *")
+def pause_failing_webhooks() -> None:
+    """Pause the webhooks that have failed for five days."""
+    from core.services import webhooks
+
+    webhooks.pause_failing()

@@ -12,15 +12,18 @@ from core.models.base import (
     SoftDeletionQuerySet,
 )
 from core.models.identity import Membership, Organization, PlanTier, Role, User
+from core.models.webhooks import DeliveryStatus, PauseReason, Webhook, WebhookDelivery
 
 __all__ = [
     "APIKey",
     "AuditEvent",
     "Audited",
+    "DeliveryStatus",
     "Membership",
     "Organization",
     "OrganizationLog",
     "OrganizationRecord",
+    "PauseReason",
     "PlanTier",
     "Record",
     "RecordQuerySet",
@@ -29,4 +32,6 @@ __all__ = [
     "SoftDeletion",
     "SoftDeletionQuerySet",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]
