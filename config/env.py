@@ -9,11 +9,12 @@ with the others of its kind; to show the documents anew:
 """
 
 import sys
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.variables import Variable, flag, folder, hidden, masked_url, matching, one_of, whole_number, words
+from config.variables import Variable, flag, folder, hidden, masked_url, matching, networks, one_of, whole_number, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 """The project's root: the folder of manage.py."""
@@ -44,6 +45,17 @@ SECRET_KEY = Variable(
     " (make one: python -c 'import secrets; print(secrets.token_urlsafe(50))')",
     "Signs sessions and tokens. With the embedded database, one is made and kept in DATA_DIR; else needed.",
     shown_default="none",
+    show=hidden,
+)
+ENCRYPTION_KEYS: Variable[list[str]] = Variable(
+    "ENCRYPTION_KEYS",
+    words(r"[A-Za-z0-9_-]{43}="),
+    [],
+    "keys separated by commas, each of 32 random bytes in URL-safe base64"
+    " (make one: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')",
+    "Encrypt stored secrets, such as those of webhooks: the first encrypts, all decrypt."
+    " To rotate, put a new one in front and run `manage.py rotate_secrets`.",
+    shown_default="one derived from SECRET_KEY",
     show=hidden,
 )
 ALLOWED_HOSTS = Variable(
@@ -182,6 +194,15 @@ PURGE_AFTER_DAYS = Variable(
     "a whole number of days from 0 (never) to 36500",
     "After how long a worker removes for good what was deleted softly, as `manage.py purge` does.",
 )
+OUTBOUND_ALLOW: Variable[list[IPv4Network | IPv6Network]] = Variable(
+    "OUTBOUND_ALLOW",
+    networks,
+    [],
+    "networks or addresses, separated by commas (10.1.0.0/16,127.0.0.1)",
+    "Networks that aren't public, and that webhooks may reach all the same, by plain HTTP too.",
+    shown_default="none",
+    example="10.1.0.0/16",
+)
 DB_STATEMENT_TIMEOUT = Variable(
     "DB_STATEMENT_TIMEOUT",
     whole_number(0, 86_400_000),
@@ -250,6 +271,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
     "The application": (
         DEBUG,
         SECRET_KEY,
+        ENCRYPTION_KEYS,
         ALLOWED_HOSTS,
         CSRF_TRUSTED_ORIGINS,
         SECURE_SSL_REDIRECT,
@@ -275,7 +297,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         TELEMETRY_MAX_BYTES,
         TELEMETRY_MAX_DECOMPRESSED_BYTES,
     ),
-    "Retention": (PURGE_AFTER_DAYS,),
+    "Background work": (PURGE_AFTER_DAYS, OUTBOUND_ALLOW),
     "Connections and statements": (
         DB_POOL_SIZE,
         DB_MAX_OVERFLOW,

@@ -124,6 +124,8 @@ if not SECRET_KEY:
         raise env.SECRET_KEY.refusal()
     SECRET_KEY = kept_secret_key(DATA_DIR)
 
+ENCRYPTION_KEYS = env.ENCRYPTION_KEYS.get()
+
 _hosts = env.ALLOWED_HOSTS.get()
 ALLOWED_HOSTS: list[str] = _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
 CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS.get()
@@ -181,6 +183,7 @@ FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agen
 # --- Background work -------------------------------------------------------------------------------
 
 PURGE_AFTER_DAYS = env.PURGE_AFTER_DAYS.get()
+OUTBOUND_ALLOW = env.OUTBOUND_ALLOW.get()
 
 # --- The API ---------------------------------------------------------------------------------------
 
@@ -239,8 +242,9 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
-        # They tell at each start of any command what tasks there are.
+        # They tell at each start of any command what tasks there are, and of each job that is enqueued.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},
+        "procrastinate.jobs": {"level": "WARNING"},
     },
 }
