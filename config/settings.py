@@ -54,6 +54,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "csp",
     "agents",
+    "knowledge",
 ]
 
 MIDDLEWARE = [
@@ -172,7 +173,7 @@ WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # The demo story: each app's part is a demo.json, and they load in this order.
-FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents")]
+FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents", "knowledge")]
 
 # --- The API ---------------------------------------------------------------------------------------
 
