@@ -217,6 +217,16 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
 }
 
+# --- Embedding -------------------------------------------------------------------------------------
+
+EMBEDDING_MODELS = env.EMBEDDING_MODELS.get()
+EMBEDDING_MODELS_DIR = env.EMBEDDING_MODELS_DIR.get() or DATA_DIR / "models"
+EMBEDDING_THREADS = env.EMBEDDING_THREADS.get()
+EMBEDDING_API_URL = env.EMBEDDING_API_URL.get()
+EMBEDDING_API_KEY = env.EMBEDDING_API_KEY.get()
+EMBEDDING_API_BATCH = env.EMBEDDING_API_BATCH.get()
+EMBEDDING_API_TIMEOUT = env.EMBEDDING_API_TIMEOUT.get()
+
 # --- Logs ------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.LOG_LEVEL.get()
