@@ -1,6 +1,10 @@
 """The PL/pgSQL functions of knowledge's triggers and generated columns, which the first migration makes."""
 
+from django.contrib.postgres.operations import BtreeGinExtension
+from pgvector.django import VectorExtension
+
 from core.database_functions import make
+from knowledge.sql import terms
 
 CONFIGURATION = """
 CREATE FUNCTION knowledge_configuration(language text) RETURNS regconfig
@@ -103,9 +107,12 @@ COMMENT ON FUNCTION knowledge_count_chunks() IS 'Keeps the count of a document''
 """
 
 OPERATIONS = [
+    VectorExtension(),
+    BtreeGinExtension(),
     make("knowledge_configuration", CONFIGURATION),
     make("knowledge_lexemes", LEXEMES),
     make("knowledge_keep_document", KEEP_DOCUMENT),
     make("knowledge_drop_chunks", DROP_CHUNKS),
     make("knowledge_count_chunks", COUNT_CHUNKS),
+    *terms.OPERATIONS,
 ]

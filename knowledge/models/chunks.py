@@ -17,6 +17,7 @@ from knowledge.models.languages import Language
 
 MOST_CHARACTERS = 100_000
 HEADINGS_JOIN = " › "  # noqa: RUF001 (meant)
+MOST_OF_HEADINGS = 240  # characters, some 60 tokens: what a model reads is little, and most of it is for the text
 
 
 class Lexemes(models.Func):
@@ -41,6 +42,20 @@ class CountChunks(SharedTrigger):
             else pgtrigger.Referencing(old="changed")
         )
         super().__init__(name=f"count_{str(operation).lower()}", operation=operation, referencing=referencing)
+
+
+class KeepTerms(SharedTrigger):
+    """Keeps what search knows of chunks: makes their term vectors, and takes these and the embeddings away again."""
+
+    when = pgtrigger.After
+    level = pgtrigger.Statement
+    function = "knowledge_keep_terms"
+
+    def __init__(self, operation: Any) -> None:
+        seen = {"new": "changed"} if operation is pgtrigger.Insert else {"old": "changed"}
+        super().__init__(
+            name=f"terms_{str(operation).lower()}", operation=operation, referencing=pgtrigger.Referencing(**seen)
+        )
 
 
 class InCollection(SameOrganization):
@@ -113,6 +128,8 @@ class Chunk(OrganizationLog):
         triggers = [
             CountChunks(pgtrigger.Insert),
             CountChunks(pgtrigger.Delete),
+            KeepTerms(pgtrigger.Insert),
+            KeepTerms(pgtrigger.Delete),
             Immutable(
                 "collection_id",
                 "document_id",
@@ -137,5 +154,18 @@ class Chunk(OrganizationLog):
 
 
 def passage(heading_path: list[str], text: str) -> str:
-    """Return what is embedded of a chunk: the headings that it stands under, then its text."""
-    return f"{HEADINGS_JOIN.join(heading_path)}\n{text}" if heading_path else text
+    """Return what is embedded of a chunk: the headings that it stands under, then its text.
+
+    Of long headings it is the first, which is the document's title, and as many of the nearest as there is room for.
+    """
+    if not heading_path:
+        return text
+    title, *nearer = heading_path
+    room = MOST_OF_HEADINGS - len(title)
+    kept: list[str] = []
+    for heading in reversed(nearer):
+        room -= len(HEADINGS_JOIN) + len(heading)
+        if room < 0:
+            break
+        kept.insert(0, heading)
+    return f"{HEADINGS_JOIN.join([title[:MOST_OF_HEADINGS], *kept])}\n{text}"

@@ -1,5 +1,6 @@
 """Collections: documents that are split, embedded and searched alike."""
 
+import pgtrigger
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -7,12 +8,21 @@ from django.db.models import F, Q
 
 from core.constraints import between, given, json_object
 from core.models import OrganizationRecord
+from core.triggers import SharedTrigger
 
-DEFAULT_MODEL = "minilm"
+DEFAULT_MODEL = "all-MiniLM-L6-v2"  # the name of knowledge.embedders.onnx's
 # A chunk of this many tokens holds 150 to 180 English words, and fits the default model whole.
 DEFAULT_CHUNK_SIZE = 256
 DEFAULT_OVERLAP = 32
 LEAST_CHUNK_SIZE, MOST_CHUNK_SIZE = 64, 8192
+
+
+class KeepSearchModel(SharedTrigger):
+    """Keeps a collection searched by vectors that all its chunks have (see knowledge.sql.terms)."""
+
+    name = "search_model"
+    operation = pgtrigger.Insert | pgtrigger.Update
+    function = "knowledge_keep_search_model"
 
 
 class Collection(OrganizationRecord):
@@ -22,6 +32,11 @@ class Collection(OrganizationRecord):
     description = models.TextField(blank=True)
     embedding_model = models.CharField(
         max_length=200, default=DEFAULT_MODEL, help_text="The model that makes the vectors of its chunks."
+    )
+    search_model = models.CharField(
+        max_length=200,
+        editable=False,
+        help_text="The model whose vectors search uses: “embedding_model”, or the one before while chunks wait for it.",
     )
     chunk_size = models.PositiveIntegerField(
         default=DEFAULT_CHUNK_SIZE,
@@ -66,6 +81,7 @@ class Collection(OrganizationRecord):
                 name="knowledge_collection_search",
             ),
         ]
+        triggers = [KeepSearchModel()]
 
     def __str__(self) -> str:
         return self.name
