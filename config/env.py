@@ -239,6 +239,35 @@ ARTIFACT_MAX_TEXT_BYTES = Variable(
     "How large a text may be that an artifact keeps inline, in the database. Larger ones are to be uploaded.",
 )
 
+DOCUMENT_MAX_BYTES = Variable(
+    "DOCUMENT_MAX_BYTES",
+    whole_number(1, 2**28),
+    50 * 2**20,
+    "a whole number of bytes from 1 to 268435456",
+    "How large a file may be that is taken as a document.",
+)
+DOCUMENT_MAX_CHARACTERS = Variable(
+    "DOCUMENT_MAX_CHARACTERS",
+    whole_number(1, 10**8),
+    5_000_000,
+    "a whole number from 1 to 100000000",
+    "How long a document's text may be, in characters. 5 million are some 2,000 pages, and half an hour of embedding.",
+)
+EXTRACTION_MEMORY_BYTES = Variable(
+    "EXTRACTION_MEMORY_BYTES",
+    whole_number(2**27, 2**36),
+    2**30,
+    "a whole number of bytes from 134217728 to 68719476736",
+    "How much memory the process may take that reads a document's file.",
+)
+EXTRACTION_SECONDS = Variable(
+    "EXTRACTION_SECONDS",
+    whole_number(1, 3600),
+    60,
+    "a whole number of seconds from 1 to 3600",
+    "How much processor time that process may take, and half of how long it may last.",
+)
+
 EMBEDDING_MODELS = Variable(
     "EMBEDDING_MODELS",
     words(
@@ -326,6 +355,12 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         ARTIFACT_MAX_TEXT_BYTES,
         TELEMETRY_MAX_BYTES,
         TELEMETRY_MAX_DECOMPRESSED_BYTES,
+    ),
+    "Documents": (
+        DOCUMENT_MAX_BYTES,
+        DOCUMENT_MAX_CHARACTERS,
+        EXTRACTION_MEMORY_BYTES,
+        EXTRACTION_SECONDS,
     ),
     "Embedding": (
         EMBEDDING_MODELS,

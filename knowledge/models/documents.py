@@ -91,7 +91,9 @@ class Document(SoftDeletion, OrganizationRecord):
     document_id = models.CharField(
         max_length=500, help_text="The caller's name of it, unique in the collection: a path, a URL, a number."
     )
-    title = models.CharField(max_length=500)
+    title = models.CharField(
+        max_length=500, blank=True, help_text="Where none is given, processing takes the file's own, or its name."
+    )
     source_uri = models.CharField(max_length=2000, blank=True, help_text="Where it comes from.")
     content_type = models.CharField(max_length=200, help_text="A media type.")
     content_hash = models.CharField(
@@ -142,7 +144,11 @@ class Document(SoftDeletion, OrganizationRecord):
                 violation_error_message="Another document of the collection has this content already.",
             ),
             given("document_id", name="knowledge_document_id_given"),
-            given("title", name="knowledge_document_title_given"),
+            models.CheckConstraint(
+                name="knowledge_document_title_given",
+                condition=~Q(title="") | ~Q(status=DocumentStatus.READY),
+                violation_error_message="“title” can't be empty once the document is processed.",
+            ),
             one_of("status", DocumentStatus, name="knowledge_document_status"),
             one_of("language", Language, name="knowledge_document_language"),
             json_object("metadata", name="knowledge_document_metadata_object"),
@@ -206,7 +212,7 @@ class Document(SoftDeletion, OrganizationRecord):
         triggers = [KeepDocument(), DropChunks(), Immutable("collection_id", name="collection")]
 
     def __str__(self) -> str:
-        return self.title
+        return self.title or self.document_id
 
 
 class Digest(models.Func):

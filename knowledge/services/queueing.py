@@ -1,0 +1,7 @@
+"""Putting documents into the queue of work that is to be done."""
+
+from uuid import UUID
+
+
+def enqueue(document_id: UUID) -> None:
+    """Leave a job that processes the document, in the present transaction."""
