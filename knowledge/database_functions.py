@@ -4,7 +4,7 @@ from django.contrib.postgres.operations import BtreeGinExtension
 from pgvector.django import VectorExtension
 
 from core.database_functions import make
-from knowledge.sql import terms
+from knowledge.sql import search, terms
 
 CONFIGURATION = """
 CREATE FUNCTION knowledge_configuration(language text) RETURNS regconfig
@@ -115,4 +115,5 @@ OPERATIONS = [
     make("knowledge_drop_chunks", DROP_CHUNKS),
     make("knowledge_count_chunks", COUNT_CHUNKS),
     *terms.OPERATIONS,
+    *search.OPERATIONS,
 ]
