@@ -77,7 +77,7 @@ class Embedding(models.Model):
     objects: ClassVar = RecordQuerySet.as_manager()
 
     class Meta:
-        ordering = ["-id"]
+        ordering = ["model", "collection_id", "id"]
         constraints = [
             SameOrganization("chunk", name="knowledge_embedding_chunk"),
             models.UniqueConstraint(
@@ -99,7 +99,7 @@ class Embedding(models.Model):
             Storage("vector", "PLAIN", usual="EXTERNAL", name="knowledge_embedding_vector_plain"),
         ]
         indexes = [
-            models.Index(fields=["organization", "model", "collection_id"], name="knowledge_embedding_scope"),
+            models.Index(fields=["organization", "model", "collection_id", "id"], name="knowledge_embedding_scope"),
             models.Index(fields=["collection_id", "model"], name="knowledge_embedding_collection"),
             HnswIndex(
                 OpClass(Cast("vector", HalfVectorField(dimensions=DEFAULT_DIMENSIONS)), name="halfvec_ip_ops"),

@@ -84,6 +84,7 @@ class TermVector(models.Model):
         indexes = [
             # Without a list of what is still to be indexed, which each search would read through.
             GinIndex(fields=["organization", "lexemes"], fastupdate=False, name="knowledge_termvector_lexemes"),
+            models.Index(fields=["organization", "id"], name="knowledge_termvector_newest"),
         ]
         triggers = [
             OnlyByTrigger(),

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from django.db import transaction
 
+from knowledge.embedders import Vectors
 from knowledge.models import Collection
-from knowledge.services.search import CANDIDATES, Hit, Mode, Question, search
+from knowledge.services.search import CANDIDATES, Hit, Mode, Question, search, vectors_of
 
 STEPS = [step / 20 for step in range(21)]  # the weights that are tried: 0, 0.05, …, 1
 
@@ -97,8 +98,9 @@ def evaluate(
     found: dict[Mode, list[list[str]]] = {mode: [] for mode in (Mode.TEXT, Mode.VECTOR, Mode.HYBRID)}
     by_weight: dict[float, list[list[str]]] = {weight: [] for weight in STEPS}
     for question in questions:
+        vectors = vectors_of(question.text, {collection.search_model})
         for mode, rankings in found.items():
-            hits = _ask(collection, question.text, mode)
+            hits = _ask(collection, question.text, mode, vectors)
             rankings.append(_documents(hits))
         for weight, rankings in by_weight.items():
             rankings.append(_documents(_reordered(hits, weight)))
@@ -147,9 +149,9 @@ def _ndcg(ranking: Sequence[str], worth: Mapping[str, float]) -> float:
     return gain(worth.get(key, 0) for key in ranking) / gain(sorted(worth.values(), reverse=True)[:10])
 
 
-def _ask(collection: Collection, text: str, mode: Mode) -> list[Hit]:
+def _ask(collection: Collection, text: str, mode: Mode, vectors: Mapping[str, Vectors]) -> list[Hit]:
     asked = Question(text, collections=[collection.pk], mode=mode, limit=2 * CANDIDATES)
-    return search(organization_id=collection.organization_id, question=asked)
+    return search(organization_id=collection.organization_id, question=asked, vectors=vectors)
 
 
 def _reordered(hits: Iterable[Hit], weight: float) -> list[Hit]:

@@ -138,22 +138,25 @@ class Source:
     weight: float
 
 
-def search(*, organization_id: UUID, question: Question, hybrid_weight: float | None = None) -> list[Hit]:
+def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, Vectors] | None = None) -> list[Hit]:
     """Return the chunks of an organization that answer a question, the best first.
 
     Args:
         organization_id: whose documents are searched.
         question: what for, and where.
-        hybrid_weight: what vectors count for, instead of what each collection says.
+        vectors: the question's vector by each model, where that is known already.
 
     Raises:
         EmbeddingError: the question has no vector, or a collection's model is unknown here.
         EmbedderUnavailable: an embedder can't be reached; a search by text needs none.
     """
-    sources, is_all = _sources(organization_id, question, hybrid_weight)
+    sources, is_all = _sources(organization_id, question)
     if not sources:
         return []
-    vectors = {} if question.mode == Mode.TEXT else _vectors(question.text, {source.model for source in sources})
+    if question.mode == Mode.TEXT:
+        vectors = {}
+    elif vectors is None:
+        vectors = vectors_of(question.text, {source.model for source in sources})
     filters = question.filters()
     given = {
         "organization": organization_id,
@@ -162,7 +165,7 @@ def search(*, organization_id: UUID, question: Question, hybrid_weight: float | 
         "weights": [source.weight for source in sources],
         "models": [source.model for source in sources],
         "models_once": list(vectors),
-        "vectors": list(vectors.values()),
+        "vectors": list(map(_written, vectors.values())),
         "side": CANDIDATES if question.mode == Mode.HYBRID else max(CANDIDATES, question.limit),
         "limit": question.limit,
         "neighbours": question.neighbours,
@@ -172,39 +175,35 @@ def search(*, organization_id: UUID, question: Question, hybrid_weight: float | 
         **_filter_values(filters),
     }
     for number, (model, vector) in enumerate(vectors.items()):
-        given |= {f"model_{number}": model, f"model_{number}_vector": vector}
+        given |= {f"model_{number}": model, f"model_{number}_vector": _written(vector)}
     whole = is_all and len({source.model for source in sources}) == 1
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.SETTINGS)
         share, by_index = _extent(cursor, given, filters, is_all)
         statement = sql.statement(
             mode=question.mode.value,
             scope=sql.scope(all_collections=whole, filters=filters),
-            dimensions=[vector.count(",") + 1 for vector in vectors.values()],
+            dimensions=[len(vector) for vector in vectors.values()],
             by_index=by_index,
         )
         cursor.execute(statement, given | {"share": share})
         return [_hit(row) for row in cursor.fetchall()]
 
 
-def _sources(organization_id: UUID, question: Question, hybrid_weight: float | None) -> tuple[list[Source], bool]:
+def _sources(organization_id: UUID, question: Question) -> tuple[list[Source], bool]:
     """Return the collections to search, and whether they are all."""
     rows = Collection.objects.for_organization(organization_id).order_by("pk")
-    found = [
-        Source(pk, model, weight if hybrid_weight is None else hybrid_weight)
-        for pk, model, weight in rows.values_list("pk", "search_model", "hybrid_weight")
-    ]
+    found = [Source(*row) for row in rows.values_list("pk", "search_model", "hybrid_weight")]
     if not question.collections:
         return found, True
     asked = set(question.collections)
     return [source for source in found if source.id in asked], False
 
 
-def _vectors(text: str, names: set[str]) -> dict[str, str]:
-    """Return the question's vector by each model, as PostgreSQL writes them."""
-    if any(name.startswith("openai:") for name in names):
+def vectors_of(text: str, models: set[str]) -> dict[str, Vectors]:
+    """Return the question's vector by each model."""
+    if any(model.startswith("openai:") for model in models):
         lend_back()
-    return {name: _written(embedder(name).embed_query(text)) for name in sorted(names)}
+    return {model: embedder(model).embed_query(text) for model in sorted(models)}
 
 
 def _written(vector: Vectors) -> str:
@@ -218,7 +217,7 @@ def _filter_values(filters: Mapping[str, Any]) -> dict[str, Any]:
 def _extent(cursor: Any, given: Mapping[str, Any], filters: Mapping[str, Any], is_all: bool) -> tuple[float, bool]:
     """Return what share of the organization's chunks is searched, and whether their vectors are found by an index."""
     cursor.execute(sql.EXTENT, given)
-    everything, rows = cursor.fetchone()
+    everything, rows, *_ = cursor.fetchone()
     chunks = everything
     if filters or not is_all:
         cursor.execute(sql.extent(filters), given)

@@ -15,17 +15,15 @@ from collections.abc import Iterable
 from core.database_functions import make
 from knowledge.sql.terms import DIMENSIONS
 
-# Settings of the transaction that searches. Compiling takes longer than the search. Without iterative scans, HNSW
-# looks at the nearest of all organizations, and then finds that few of them are this one's.
-SETTINGS = """
-    SELECT set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-           set_config('hnsw.ef_search', '100', true)
-"""
-
+# How large the organization and the table of vectors are; along with it, settings of the transaction. Compiling takes
+# longer than the search. Without iterative scans, HNSW looks at the nearest of all organizations, and then finds that
+# few of them are this one's.
 EXTENT = """
     SELECT (SELECT coalesce(sum(chunks), 0) FROM knowledge_documentfrequency
              WHERE organization_id = %(organization)s AND lexeme = ''),
-           (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'knowledge_embedding'::regclass)
+           (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'knowledge_embedding'::regclass),
+           set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
+           set_config('hnsw.ef_search', '100', true)
 """
 
 EXTENT_OF_SOME = """
