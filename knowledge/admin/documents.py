@@ -14,6 +14,7 @@ from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin
 from core.admin.forms import RecordForm
 from core.api.downloads import PreconditionFailed, RangeNotSatisfiable
 from core.errors import ConflictError
+from knowledge.admin.search import SearchPage
 from knowledge.api.views import send
 from knowledge.embedders import embedding_models
 from knowledge.models import Chunk, Collection, Document, DocumentStatus, DocumentVersion
@@ -254,7 +255,7 @@ class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
 
 
 @admin.register(Chunk)
-class ChunkAdmin(ReadOnlyAdmin):
+class ChunkAdmin(SearchPage, ReadOnlyAdmin):
     """Chunks, to read: they follow from their document."""
 
     description = "The passages that search finds."
