@@ -7,6 +7,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -14,7 +15,7 @@ from django.utils.safestring import mark_safe
 
 from core.admin import ReadOnlyAdmin
 from core.admin.tenancy import reach_of
-from core.models import Organization
+from core.models import AuditEvent, Organization
 from knowledge.embedders import EmbeddingError
 from knowledge.models import Chunk, Collection, DocumentFrequency, Embedding, TermVector
 from knowledge.services.search import MOST_CHARACTERS, MOST_HITS, MOST_NEIGHBOURS, Hit, Mode, Question, search
@@ -126,6 +127,10 @@ class SearchPage(admin.ModelAdmin):
 
 class PartAdmin(ReadOnlyAdmin):
     """The pages of what triggers and workers keep beside the chunks."""
+
+    def events_of(self, record: Any) -> QuerySet[AuditEvent]:
+        """Return none: what follows from chunks isn't audited."""
+        return AuditEvent.objects.none()
 
 
 @admin.register(Embedding)
