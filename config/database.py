@@ -11,7 +11,7 @@ from config import env
 from config.variables import ConfigurationError, Variable
 
 # What is as long as the data are is not cut off by the limit that guards requests.
-UNLIMITED_COMMANDS = frozenset({"migrate", "seed", "loaddata", "dumpdata", "flush", "backup", "restore"})
+UNLIMITED_COMMANDS = frozenset({"migrate", "seed", "loaddata", "dumpdata", "flush", "backup", "restore", "worker"})
 
 # Variables that state the database's place piece by piece, under libpq's names for the pieces.
 _PIECES: dict[str, Variable] = {

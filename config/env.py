@@ -175,13 +175,20 @@ DB_CONNECT_TIMEOUT = Variable(
     "a whole number of seconds from 1 to 600",
     "How long, in seconds, opening a connection may take.",
 )
+PURGE_AFTER_DAYS = Variable(
+    "PURGE_AFTER_DAYS",
+    whole_number(0, 36_500),
+    0,
+    "a whole number of days from 0 (never) to 36500",
+    "After how long a worker removes for good what was deleted softly, as `manage.py purge` does.",
+)
 DB_STATEMENT_TIMEOUT = Variable(
     "DB_STATEMENT_TIMEOUT",
     whole_number(0, 86_400_000),
     30_000,
     "a whole number of milliseconds from 0 (none) to 86400000",
     "How long, in milliseconds, one SQL statement may run; 0: no limit."
-    " Migrating, seeding, loading and dumping have none.",
+    " Migrating, seeding, loading, dumping and workers have none.",
 )
 DB_ECHO = Variable(
     "DB_ECHO",
@@ -371,6 +378,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         EMBEDDING_API_BATCH,
         EMBEDDING_API_TIMEOUT,
     ),
+    "Retention": (PURGE_AFTER_DAYS,),
     "Connections and statements": (
         DB_POOL_SIZE,
         DB_MAX_OVERFLOW,

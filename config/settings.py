@@ -33,6 +33,8 @@ else:
     DATABASES = {"default": database.connect_to_configured()}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# The library's own migrations don't reverse; ours apply the same statements, and do.
+MIGRATION_MODULES = {"procrastinate": "core.queue.migrations"}
 
 # --- The application -------------------------------------------------------------------------------
 
@@ -55,10 +57,12 @@ INSTALLED_APPS = [
     "csp",
     "agents",
     "knowledge",
+    "core.queue.apps.QueueConfig",  # behind the apps whose tasks it looks for
 ]
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "core.api.shortcut.middleware.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -179,6 +183,10 @@ WHITENOISE_AUTOREFRESH = DEBUG
 # The demo story: each app's part is a demo.json, and they load in this order.
 FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents", "knowledge")]
 
+# --- Background work -------------------------------------------------------------------------------
+
+PURGE_AFTER_DAYS = env.PURGE_AFTER_DAYS.get()
+
 # --- The API ---------------------------------------------------------------------------------------
 
 REST_FRAMEWORK: dict[str, Any] = {
@@ -246,5 +254,8 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
+        # They tell at each start of any command what tasks there are.
+        "procrastinate.blueprints": {"level": "WARNING"},
+        "procrastinate.periodic": {"level": "WARNING"},
     },
 }

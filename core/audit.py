@@ -75,7 +75,7 @@ def context(source: str, **fields: Any) -> Iterator[None]:
     finally:
         _scope.reset(token)
         if scope.sent:
-            _forget_context()
+            forget()
 
 
 def amend(**fields: Any) -> None:
@@ -108,6 +108,13 @@ def record(event_type: str, *, success: bool = True, **fields: Any) -> AuditEven
     return AuditEvent.objects.create(event_type=event_type, details=details, **known | fields)
 
 
+def forget() -> None:
+    """Clear what the trigger was told, where the transaction goes on after the context ends."""
+    if connection.in_atomic_block and not connection.needs_rollback and not _has_failed():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('muster.context', '', true)")
+
+
 def _send_context(execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
     scope, cursor = _scope.get(), context["cursor"]
     if isinstance(sql, Composable):
@@ -129,13 +136,6 @@ def _send_context(execute: Callable[..., Any], sql: Any, params: Any, many: bool
     result = execute(f"SELECT set_config('muster.context', {placeholder}, true); {sql}", params, many, context)
     cursor.nextset()
     return result
-
-
-def _forget_context() -> None:
-    """Clear the setting where the transaction goes on after the context ends."""
-    if connection.in_atomic_block and not connection.needs_rollback and not _has_failed():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('muster.context', '', true)")
 
 
 def _has_failed() -> bool:

@@ -11,6 +11,12 @@ def prepared_cursor() -> Any:
     return connection.prepared_cursor()
 
 
+def native_cursor() -> Any:
+    """Return such a cursor for a statement whose placeholders are PostgreSQL's own: $1, $2."""
+    connection: Any = connections[DEFAULT_DB_ALIAS]
+    return connection.native_cursor()
+
+
 def lend_back() -> None:
     """Give the thread's connections back to the pool, but those in a transaction. The next query fetches one anew.
 

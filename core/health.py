@@ -20,6 +20,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from psycopg_pool import PoolTimeout
 
+from core.jobs.state import read_state
+
 logger = logging.getLogger(__name__)
 
 OUT_OF_REACH = (DatabaseError, InterfaceError, PoolTimeout, OSError)
@@ -64,8 +66,14 @@ def check_storage() -> dict[str, Any]:
 
 
 def check_worker() -> dict[str, Any]:
-    """Say that no work is done in the background: this version has no background jobs."""
-    return {"status": "not in use"}
+    """Say whether a worker was heard of lately, and how the jobs stand.
+
+    No worker is told of and is no reason to be down: requests are served all the same, and jobs wait. Were it one, a
+    worker's crash would take every web process out of service.
+    """
+    state = read_state()
+    jobs = {"waiting": state.waiting, "running": state.running, "stalled": state.stalled, "failed": state.failed}
+    return {"status": "up" if state.workers else "absent", "workers": state.workers, "jobs": jobs}
 
 
 COMPONENTS: dict[str, Callable[[], dict[str, Any]]] = {

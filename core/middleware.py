@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
+from typing import Any
 
 from csp.middleware import CSPMiddleware
 from django.conf import settings
@@ -27,13 +28,34 @@ def client_address(request: HttpRequest) -> str | None:
     return None
 
 
+def request_id_of(request: HttpRequest) -> str:
+    """Return the request's identifier: the client's ``X-Request-ID`` where it is well-formed, else a new one."""
+    if not hasattr(request, "request_id"):
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid7())  # type: ignore[attr-defined]
+    return request.request_id  # type: ignore[attr-defined]
+
+
+def audit_fields(request: HttpRequest) -> dict[str, Any]:
+    """Return what the audit context knows of any request."""
+    return {
+        "source": request.path_info.strip("/").partition("/")[0] or "web",
+        "request_id": request_id_of(request),
+        "ip_address": client_address(request),
+        "user_agent": request.META.get("HTTP_USER_AGENT", "").replace("\0", "")[: audit.USER_AGENT_LENGTH],
+    }
+
+
+JSON_POLICY = "default-src 'none'; frame-ancestors 'none'"
+
+
 class ContentSecurityPolicyMiddleware(CSPMiddleware):
     """The pages' policy on pages; on JSON, which loads nothing, that nothing may load."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Set the header."""
         if response.get("Content-Type", "").endswith("json"):
-            response.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+            response.setdefault("Content-Security-Policy", JSON_POLICY)
             return response
         return super().process_response(request, response)
 
@@ -49,17 +71,9 @@ class RequestContextMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Serve the request inside its context."""
-        given = request.headers.get("X-Request-ID", "")
-        request_id = given if REQUEST_ID.fullmatch(given) else str(uuid7())
-        request.request_id = request_id  # type: ignore[attr-defined]
-        with audit.context(
-            source=request.path_info.strip("/").partition("/")[0] or "web",
-            request_id=request_id,
-            ip_address=client_address(request),
-            user_agent=request.headers.get("User-Agent", "").replace("\0", "")[: audit.USER_AGENT_LENGTH],
-        ):
+        with audit.context(**audit_fields(request)):
             if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
                 audit.amend(user=request.user.pk, email=getattr(request.user, "email", ""))
             response = self.get_response(request)
-        response["X-Request-ID"] = request_id
+        response["X-Request-ID"] = request_id_of(request)
         return response

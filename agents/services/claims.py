@@ -81,6 +81,20 @@ def return_abandoned(*, organization_id: UUID) -> int:
     return len(abandoned)
 
 
+def return_all_abandoned() -> int:
+    """Return the abandoned tasks of all organizations, in a transaction for each hundred, and how many there were."""
+    number = 0
+    for organization_id in Task.objects.abandoned().order_by().values_list("organization", flat=True).distinct():
+        while returned := _return_some(organization_id):
+            number += returned
+    return number
+
+
+@transaction.atomic
+def _return_some(organization_id: UUID) -> int:
+    return return_abandoned(organization_id=organization_id)
+
+
 @transaction.atomic
 def renew_lease(*, task: Task, lease_token: UUID, lease_seconds: int = DEFAULT_LEASE_SECONDS) -> Task:
     """Let the lease last from now for so many seconds, and return the task.

@@ -82,7 +82,8 @@ class Server:
             ConfigurationError: DATA_DIR can't hold its data.
         """
         with self._one_at_a_time:
-            if self._socket_folder is None or not (self._socket_folder / SOCKET_NAME).exists():
+            # Asked by every request, for which a Path would be slow.
+            if self._socket_folder is None or not os.path.exists(f"{self._socket_folder}/{SOCKET_NAME}"):  # noqa: PTH110
                 programs = binaries()
                 try:
                     self._socket_folder = self._join(programs)

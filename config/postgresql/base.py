@@ -33,6 +33,14 @@ class PreparedCursor(ServerBindingCursor):
         return super().execute(query, params, prepare=True, **options)
 
 
+class NativeCursor(psycopg.RawCursor):
+    """A cursor for statements with PostgreSQL's own placeholders ($1), prepared: nothing of them is read again."""
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        """Run a statement, which PostgreSQL remembers by its text."""
+        return super().execute(query, params, prepare=True, **options)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """A connection to PostgreSQL; beyond Django's, it heeds `ECHO` (log each statement) in its settings."""
 
@@ -68,15 +76,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
             connection.close()
             self.pool.putconn(connection)  # which replaces it
 
-    def prepared_cursor(self) -> Any:
+    def prepared_cursor(self, cursor_class: Any = PreparedCursor) -> Any:
         """Return a cursor for a statement that is asked again and again, by key: planning would take longer.
 
         Not for statements whose best plan depends on the values: PostgreSQL may settle for one plan for all.
         """
         self.ensure_connection()
         with self.wrap_database_errors:
-            cursor = PreparedCursor(self.connection)
+            cursor = cursor_class(self.connection)
         return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Set what a connection lent by the pool mostly has already: to set it again costs as much as a short query."""
+        if self.connection.autocommit != autocommit:
+            super()._set_autocommit(autocommit)  # type: ignore[misc]
+
+    def native_cursor(self) -> Any:
+        """Return a prepared cursor for a statement with PostgreSQL's own placeholders: $1, $2."""
+        return self.prepared_cursor(NativeCursor)
 
     def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Connect once, and away.

@@ -77,7 +77,7 @@ KEY_COLUMNS = ("id", "digest", "scopes", "last_used_at", "organization_id", "use
 
 def _find_key(prefix: str) -> Mapping[str, Any] | None:
     """Return what authentication needs of a usable key, in one query: the key, its user's email and role."""
-    sql, parameters = _key_query()
+    sql, parameters = key_query()
     with prepared_cursor() as cursor:
         cursor.execute(sql, [prefix if value == PREFIX_HERE else value for value in parameters])
         row = cursor.fetchone()
@@ -86,8 +86,8 @@ def _find_key(prefix: str) -> Mapping[str, Any] | None:
 
 
 @cache
-def _key_query() -> tuple[str, tuple[Any, ...]]:
-    """Return the query of ``_find_key``, translated once, because every request makes it.
+def key_query() -> tuple[str, tuple[Any, ...]]:
+    """Return the query of a usable key's ``KEY_COLUMNS``, by ``PREFIX_HERE``; translated once, as all requests make it.
 
     Subqueries, since PostgreSQL plans them in half the time of joins, which takes longer than to answer.
     """

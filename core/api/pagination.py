@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -28,6 +28,7 @@ from django.db.models import (
     Value,
 )
 from django.db.models.functions import Cast
+from django.http import QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
@@ -159,6 +160,46 @@ def after(keys: Sequence[Key], values: Sequence[Any]) -> Q | Expression:
     return condition
 
 
+@dataclass(frozen=True)
+class Page:
+    """A page that is asked for: its rows, and one more that tells whether others follow."""
+
+    rows: QuerySet
+    keys: list[Key]
+    limit: int
+    cursor: Cursor | None
+    parameters: QueryDict
+
+    @property
+    def backwards(self) -> bool:
+        """Tell whether the rows are read from the end of the page to its beginning."""
+        return self.cursor is not None and self.cursor.backwards
+
+    def neighbours(
+        self, address: str, first: str | None, last: str | None, *, more: bool
+    ) -> tuple[str | None, str | None]:
+        """Return the addresses of the next and the previous page, where there are such.
+
+        ``first`` and ``last`` are the ``place`` of the page's first and last row; ``more`` says that the reading
+        found more rows than the page holds.
+        """
+        has_next = self.cursor is not None if self.backwards else more
+        has_previous = more if self.backwards else self.cursor is not None
+        return (
+            self._address(address, last, backwards=False) if has_next else None,
+            self._address(address, first, backwards=True) if has_previous else None,
+        )
+
+    def _address(self, address: str, place: str | None, *, backwards: bool) -> str:
+        values = orjson.loads(place) if place else self.cursor.values  # type: ignore[union-attr]
+        return f"{address}?{self._other_parameters}cursor={Cursor(values, backwards).encode(self.keys)}"
+
+    @cached_property
+    def _other_parameters(self) -> str:
+        pairs = [pair for pair in self.parameters.lists() if pair[0] != "cursor"]
+        return f"{urlencode(pairs, doseq=True)}&" if pairs else ""
+
+
 class KeysetPagination(BasePagination):
     """Pages of ``limit`` rows, with the addresses of the next and the previous one."""
 
@@ -191,6 +232,17 @@ class KeysetPagination(BasePagination):
 
         ``fetch(queryset, keys)`` reads the rows, each with its ``place`` in the ordering.
         """
+        page = self.outline(queryset, request, view)
+        rows = fetch(page.rows, page.keys)
+        more, rows = len(rows) > page.limit, rows[: page.limit]
+        if page.backwards:
+            rows.reverse()
+        first, last = (rows[0][1], rows[-1][1]) if rows else (None, None)
+        following, previous = page.neighbours(request.build_absolute_uri(request.path), first, last, more=more)
+        return [row for row, _ in rows], following, previous
+
+    def outline(self, queryset: QuerySet, request: Request, view: Any) -> "Page":
+        """Return the page that the request asks for, before anything is read."""
         limit = _limit(request)
         keys = self.keys(queryset, request, view)
         text = request.query_params.get("cursor")
@@ -200,25 +252,7 @@ class KeysetPagination(BasePagination):
         if cursor:
             queryset = queryset.filter(after(reading, cursor.values))
         queryset = queryset.order_by(*(key.order_by() for key in reading))
-        rows = fetch(queryset[: limit + 1], keys)
-        more, rows = len(rows) > limit, rows[:limit]
-        if backwards:
-            rows.reverse()
-
-        def address(row: tuple[Row, str] | None, *, backwards: bool) -> str:
-            values = orjson.loads(row[1]) if row else cursor.values  # type: ignore[union-attr]
-            query = request.query_params.copy()
-            query["cursor"] = Cursor(values, backwards).encode(keys)
-            return f"{request.build_absolute_uri(request.path)}?{urlencode(list(query.lists()), doseq=True)}"
-
-        first, last = (rows[0], rows[-1]) if rows else (None, None)
-        has_next = (cursor is not None) if backwards else more
-        has_previous = more if backwards else cursor is not None
-        return (
-            [row for row, _ in rows],
-            address(last, backwards=False) if has_next else None,
-            address(first, backwards=True) if has_previous else None,
-        )
+        return Page(queryset[: limit + 1], keys, limit, cursor, request.query_params)
 
     def count(self, queryset: QuerySet, request: Request) -> int | None:
         """Return the number of rows in all, if the request asks for it, exactly or by an estimate."""

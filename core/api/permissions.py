@@ -21,14 +21,19 @@ class ScopeAndRole(permissions.BasePermission):
         principal = request.auth
         if not isinstance(principal, Principal):
             return False
-        reads = request.method in permissions.SAFE_METHODS
-        scope = view.action_scopes.get(view.action) or f"{view.scope}:{'read' if reads else 'write'}"
+        scope, role = requirements(view, request.method)
         if not principal.has_scope(scope):
             raise exceptions.PermissionDenied(f"This key lacks the scope “{scope}”.", code="missing_scope")
-        role: Role = view.action_roles.get(view.action) or (view.read_role if reads else view.write_role)
         if not principal.role.includes(role):
             raise exceptions.PermissionDenied(
                 f"This needs the role “{role.value}” or a higher one; yours is “{principal.role.value}”.",
                 code="missing_role",
             )
         return True
+
+
+def requirements(view: Any, method: str | None) -> tuple[str, Role]:
+    """Return the scope and the role that the view's action needs."""
+    reads = method in permissions.SAFE_METHODS
+    scope = view.action_scopes.get(view.action) or f"{view.scope}:{'read' if reads else 'write'}"
+    return scope, view.action_roles.get(view.action) or (view.read_role if reads else view.write_role)

@@ -48,6 +48,14 @@ def problem_response(request: HttpRequest, status: int, code: str, detail: str) 
     return JsonResponse(problem(request, status, code, detail), status=status, content_type=MEDIA_TYPE)
 
 
+def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Answer 503, for views outside of REST framework, when the database was lost."""
+    _log_outage(error)
+    response = problem_response(request, Unavailable.status_code, Unavailable.default_code, Unavailable.default_detail)
+    response["Retry-After"] = str(RETRY_SECONDS)
+    return response
+
+
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn what a view raised into a problem answer. None, for what nobody expected, ends as a 500."""
     request = context["request"]
@@ -108,9 +116,13 @@ def _translate(error: Exception) -> exceptions.APIException | None:
         case IntegrityError() | DataError():
             return _refused_by_database(error)
         case OperationalError() | InterfaceError() | PoolTimeout():
-            logger.warning("The database is out of reach: %s", type(error).__name__)
+            _log_outage(error)
             return Unavailable()
     return None
+
+
+def _log_outage(error: Exception) -> None:
+    logger.warning("The database is out of reach: %s", type(error).__name__)
 
 
 def _refused_by_database(error: DatabaseError) -> exceptions.APIException | None:

@@ -13,12 +13,15 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import F, Func, JSONField, Model, OuterRef, Subquery, TextField
+from django.db.models import F, Func, JSONField, Model, OuterRef, Subquery, TextField, UUIDField
 from django.db.models.expressions import Combinable, RawSQL
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from rest_framework import relations, serializers
 
+from core.api.serializers import HexField, OrganizationRelatedField
+
 PAIRS_A_CALL = 50  # PostgreSQL takes at most 100 arguments a call
+ARGUMENTS_A_CALL = 100
 NARROWINGS = 500  # how many ways to ask for some fields are remembered
 
 
@@ -57,10 +60,47 @@ class _ArrayToJSON(Func):
     output_field = JSONField()
 
 
-class _AsText(Func):
-    """json as text: the cast stops psycopg from parsing what is to pass through."""
+class _Literal(Func):
+    """Text without a parameter: punctuation and names of fields, of which none needs to be escaped."""
+
+    template = "'%(text)s'"
+
+    def __init__(self, text: str) -> None:
+        assert "'" not in text and "%" not in text, f"{text!r} can't be a literal"  # noqa: PT018
+        super().__init__(text=text, output_field=TextField())
+
+
+class _Concat(Func):
+    """``concat``, which takes null for nothing; in two storeys, because it takes no more than so many arguments."""
+
+    function = "concat"
+    output_field = TextField()
+
+    def __init__(self, *parts: Any) -> None:
+        if len(parts) > ARGUMENTS_A_CALL:
+            starts = range(0, len(parts), ARGUMENTS_A_CALL)
+            parts = tuple(_Concat(*parts[start : start + ARGUMENTS_A_CALL]) for start in starts)
+        super().__init__(*parts)
+
+
+class _Quoted(Func):
+    """A value that needs no escaping, in quotes: a third of the time that JSON functions take to find that out."""
+
+    template = "('\"' || (%(expressions)s)::text || '\"')"
+    output_field = TextField()
+
+
+class _Bare(Func):
+    """A value whose text is its JSON."""
 
     template = "(%(expressions)s)::text"
+    output_field = TextField()
+
+
+class _Escaped(Func):
+    """Any value, as JSON."""
+
+    template = "to_json(%(expressions)s)::text"
     output_field = TextField()
 
 
@@ -101,8 +141,6 @@ def _slug_related(model: type[Model], path: str, field: serializers.Field) -> An
 @cache
 def derivations() -> dict[type, Derivation]:
     """Return, for each derivable class of field, how its expression follows from its source."""
-    from core.api.serializers import HexField, OrganizationRelatedField
-
     plain: Iterable[type] = (
         serializers.BigIntegerField,
         serializers.BooleanField,
@@ -162,7 +200,7 @@ def row_text(serializer: Any) -> RawSQL:
 @lru_cache(maxsize=NARROWINGS)
 def _row_sql(serializer_class: Any, only: frozenset[str] | None) -> RawSQL:
     serializer = serializer_class(only=only) if only else serializer_class()
-    return translate(serializer.Meta.model, _AsText(_row(serializer)))
+    return translate(serializer.Meta.model, _text(serializer))
 
 
 def translate(model: type[Model], expression: Any) -> RawSQL:
@@ -177,6 +215,45 @@ def translate(model: type[Model], expression: Any) -> RawSQL:
 def _readable(serializer: serializers.BaseSerializer) -> list[tuple[str, serializers.Field]]:
     fields: dict[str, serializers.Field] = serializer.fields  # type: ignore[attr-defined]
     return [(name, field) for name, field in fields.items() if not field.write_only]
+
+
+def _text(serializer: Any) -> Func:
+    """Return the JSON of a row, put together as text: in two thirds of the time that ``json_build_object`` takes."""
+    model = serializer.Meta.model
+    parts: list[Any] = []
+    for name, field in _readable(serializer):
+        assert name.isidentifier(), f"{name!r} can't be the name of a field"
+        value, nullable = _expression(model, field), _is_nullable(model, field)
+        text = _form(model, field)(value)
+        parts += [_Literal(f'{"," if parts else "{"}"{name}":'), Coalesce(text, _Literal("null")) if nullable else text]
+    return _Concat(*parts, _Literal("}"))
+
+
+def _form(model: type[Model], field: serializers.Field) -> type[Func]:
+    """Return how the text of the field's value becomes JSON."""
+    if isinstance(field, serializers.BaseSerializer | serializers.JSONField | serializers.IntegerField):
+        return _Bare
+    if isinstance(field, serializers.UUIDField | serializers.DecimalField | HexField):
+        return _Quoted
+    is_reference = isinstance(field, relations.PrimaryKeyRelatedField)
+    return _Quoted if is_reference and isinstance(_column(model, field)[0].target_field, UUIDField) else _Escaped
+
+
+def _is_nullable(model: type[Model], field: serializers.Field) -> bool:
+    if isinstance(field, serializers.ListSerializer):
+        return False
+    if isinstance(field, relations.SlugRelatedField):
+        return True
+    column, is_own = _column(model, field)
+    return column.null or column.generated or not is_own
+
+
+def _column(model: type[Model], field: serializers.Field) -> tuple[Any, bool]:
+    """Return the column that the field shows, and whether it is the model's own."""
+    path = str(field.source).split(".")
+    for name in path[:-1]:
+        model = model._meta.get_field(name).related_model  # type: ignore[assignment]
+    return model._meta.get_field(path[-1]), len(path) == 1
 
 
 def _row(serializer: Any) -> Func:

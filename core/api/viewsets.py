@@ -149,7 +149,7 @@ class ListMixin:
             rows, request, self, lambda queryset, keys: self.read_page(queryset, serializer, keys)
         )
         count = self.paginator.count(rows, request)
-        return Response(RenderedJSON(_page_text(page, following, previous, count)))
+        return Response(RenderedJSON(page_text(",".join(page), following, previous, count)))
 
 
 class RetrieveMixin:
@@ -231,9 +231,9 @@ def _render(row: models.Model, serializer: RecordSerializer) -> str:
     return JSONRenderer().render(serializer.to_representation(row)).decode()
 
 
-def _page_text(rows: list[str], following: str | None, previous: str | None, count: int | None) -> bytes:
-    """Return the page around rows that are JSON already."""
+def page_text(rows: str, following: str | None, previous: str | None, count: int | None = None) -> bytes:
+    """Return the page around rows that are JSON already, joined by commas."""
     head: dict[str, Any] = {"next": following, "previous": previous}
     if count is not None:
         head["count"] = count
-    return orjson.dumps(head)[:-1] + b',"results":[' + ",".join(rows).encode() + b"]}"
+    return orjson.dumps(head)[:-1] + b',"results":[' + rows.encode() + b"]}"

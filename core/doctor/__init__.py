@@ -10,7 +10,7 @@ from functools import partial
 
 from django.db import Error
 
-from core.doctor import installation, server, structure
+from core.doctor import installation, server, structure, work
 from core.doctor.examination import Examination
 from core.doctor.findings import Finding, Level, problem, warning
 
@@ -38,6 +38,8 @@ STRUCTURE: dict[str, Callable[[Examination], Iterator[Finding]]] = {
     "constraints": structure.check_constraints,
     "functions": structure.check_functions,
     "triggers": structure.check_triggers,
+    "workers": work.check_workers,
+    "jobs": work.check_jobs,
 }
 
 

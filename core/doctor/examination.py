@@ -77,9 +77,12 @@ class Examination:
         return wanted_schema(sql for _, sql in self.function_statements())
 
     def function_statements(self) -> list[tuple[Migration, str]]:
-        """Return the statements by which migrations make functions, each with its migration."""
+        """Return the statements by which migrations make functions, each with its migration.
+
+        Only those of plain RunSQL: the queue's come from a library (a subclass of it), and change tables as well.
+        """
         return [
             (migration, operation.sql)
             for migration, operation in self.operations()
-            if isinstance(operation, RunSQL) and isinstance(operation.sql, str) and FUNCTION_MADE.search(operation.sql)
+            if type(operation) is RunSQL and isinstance(operation.sql, str) and FUNCTION_MADE.search(operation.sql)
         ]

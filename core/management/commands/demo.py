@@ -30,11 +30,13 @@ from core.errors import ConflictError
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STEPS = 5
 THREADS = 4
+JOBS_AT_ONCE = 2
 LAST_PORT = 65535
 # Seconds.
 START_LIMIT = 60
 STOP_LIMIT = 10
 PAUSE = 0.05
+WATCH_PAUSE = 0.5
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (names them, binds none)
 
 
@@ -85,13 +87,13 @@ class Command(BaseCommand):
             credentials = demo.credentials(settings.DATA_DIR / "demo.json")
         connections["default"].close_pool()  # type: ignore[attr-defined]
         connection.close()
-        with serving(host, port) as server:
-            with self._progress("Start the web server"):
+        with working() as worker, serving(host, port) as server:
+            with self._progress("Start web server and worker"):
                 address = _address(host, port)
                 _wait_until_served(server, address)
             self._invite(address, credentials)
-            status = server.wait()
-        raise CommandError(f"The web server ended by itself, with status {status}.")
+            ended, status = _first_to_end({"web server": server, "worker": worker})
+        raise CommandError(f"The {ended} ended by itself, with status {status}.")
 
     def _announce_database(self, fresh: bool) -> None:
         """Say which database will be used, and refuse what would be rash there."""
@@ -187,18 +189,45 @@ def serving(host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "granian", "config.wsgi:application", "--interface", "wsgi"]
     command += ["--host", host, "--port", str(port), "--workers", "1", "--blocking-threads", str(THREADS)]
     command += ["--no-ws", "--log-level", "warning", "--workers-kill-timeout", str(STOP_LIMIT // 2)]
-    server = subprocess.Popen(  # noqa: S603 (our own arguments, and no shell)
+    with _running(command, _environment(host)) as server:
+        yield server
+
+
+@contextmanager
+def working() -> Iterator[subprocess.Popen[bytes]]:
+    """Run a worker likewise."""
+    command = [sys.executable, str(settings.BASE_DIR / "manage.py"), "worker"]
+    command += ["--concurrency", str(JOBS_AT_ONCE), "--grace", str(STOP_LIMIT // 2)]
+    with _running(command, {**os.environ, "LOG_LEVEL": _log_level()}) as worker:
+        yield worker
+
+
+@contextmanager
+def _running(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(  # noqa: S603 (our own arguments, and no shell)
         command,
         cwd=settings.BASE_DIR,
-        env=_environment(host),
+        env=environment,
         start_new_session=True,  # Ctrl-C is for us, who pass it on
     )
     try:
-        yield server
+        yield process
     finally:
         for number in STOP_SIGNALS:
             signal.signal(number, signal.SIG_IGN)
-        _stop(server)
+        _stop(process)
+
+
+def _first_to_end(processes: dict[str, subprocess.Popen[bytes]]) -> tuple[str, int]:
+    """Wait until one of the processes ends, and return its name and status."""
+    while True:
+        for name, process in processes.items():
+            with suppress(subprocess.TimeoutExpired):
+                return name, process.wait(WATCH_PAUSE)
+
+
+def _log_level() -> str:
+    return os.environ.get("LOG_LEVEL") or "WARNING"
 
 
 def _environment(host: str) -> dict[str, str]:
@@ -208,18 +237,17 @@ def _environment(host: str) -> dict[str, str]:
         hosts.add(socket.gethostname())
         with suppress(OSError):  # a name that leads nowhere is of no use to others either
             hosts |= set(socket.gethostbyname_ex(socket.gethostname())[2])
-    level = os.environ.get("LOG_LEVEL") or "WARNING"
-    return {**os.environ, "LOG_LEVEL": level, "ALLOWED_HOSTS": ",".join(sorted(hosts))}
+    return {**os.environ, "LOG_LEVEL": _log_level(), "ALLOWED_HOSTS": ",".join(sorted(hosts))}
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    """Let the web server finish its requests and end; kill it, and its workers with it, if it won't."""
-    server.terminate()
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Let a process finish what it is at, and end; kill it, and its children with it, if it won't."""
+    process.terminate()
     try:
-        server.wait(STOP_LIMIT)
+        process.wait(STOP_LIMIT)
     except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _address(host: str, port: int) -> str:

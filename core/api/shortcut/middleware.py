@@ -1,0 +1,187 @@
+"""Which requests go the short way, and how they are answered."""
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.urls import Resolver404, resolve
+from psycopg_pool import PoolTimeout
+
+from core.api.problems import unavailable
+from core.api.shortcut.gate import Credentials
+from core.api.shortcut.reads import Read, read_of
+from core.api.shortcut.writes import LONGEST_BODY, Creation, creation_of
+from core.middleware import JSON_POLICY, request_id_of
+
+logger = logging.getLogger("muster.shortcut")
+
+ROOT = "/api/v1/"
+JSON = "application/json"
+MEDIA_TYPES = {None, "", "*/*", JSON}
+# What asks for more than the short way knows: a session, another origin's page, a copy that may be good still.
+ORDINARY_HEADERS = (
+    "HTTP_COOKIE",
+    "HTTP_IDEMPOTENCY_KEY",
+    "HTTP_IF_MATCH",
+    "HTTP_IF_NONE_MATCH",
+    "HTTP_ORIGIN",
+    "HTTP_RANGE",
+)
+LONGEST_QUERY = 1_000  # characters
+REMEMBERED = 500  # shapes, of some kilobytes each
+
+Shape = tuple[str, bool, str]
+
+
+class ShortcutMiddleware:
+    """Answers the requests that need no more than one statement, and hands all others on.
+
+    Stands behind SecurityMiddleware, which sets its headers on both ways, and before all others.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+        self.reads = Reads()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request the short way, if it leads to an answer."""
+        return self.answer(request) or self.get_response(request)
+
+    def answer(self, request: HttpRequest) -> HttpResponse | None:
+        """Return the answer of a request that goes the short way and succeeds."""
+        meta = request.META
+        if (
+            not request.path_info.startswith(ROOT)
+            or meta.get("HTTP_ACCEPT") not in MEDIA_TYPES
+            or not meta.keys().isdisjoint(ORDINARY_HEADERS)
+        ):
+            return None
+        credentials, place = Credentials.of(request), place_of(request.path_info)
+        if credentials is None or place is None:
+            return None
+        request.get_host()  # refuses a host that isn't ours
+        if request.method == "GET":
+            return self.read(request, credentials, *place)
+        return create(request, credentials, place[0]) if request.method == "POST" and place[1] is None else None
+
+    def read(
+        self, request: HttpRequest, credentials: Credentials, plural: str, row: UUID | None
+    ) -> HttpResponse | None:
+        """Answer a list or a detail."""
+        read = self.reads.find(request, plural, row)
+        if read is None:
+            return None
+        try:
+            content = read.content(request, credentials, row)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            logger.debug("The ordinary way meets it again, and tells of it: %s", error)
+            return None
+        return finished(request, HttpResponse(content, content_type=JSON), read.allow) if content else None
+
+
+def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpResponse | None:
+    """Make a record, and answer it."""
+    length = request.META.get("CONTENT_LENGTH", "")
+    if (
+        request.META.get("CONTENT_TYPE") != JSON
+        or request.META.get("QUERY_STRING")
+        or not (length.isdecimal() and int(length) <= LONGEST_BODY)
+    ):
+        return None
+    creation = _creation(plural)
+    if creation is None:
+        return None
+    try:
+        made = creation.content(request, credentials)
+    except (OperationalError, InterfaceError, PoolTimeout) as error:
+        # Not the ordinary way, which would write again what may have been written.
+        return finished(request, unavailable(request, error), creation.allow)
+    if made is None:
+        return None
+    response = HttpResponse(made[0], status=201, content_type=JSON)
+    response["Location"] = f"{request.scheme}://{request.get_host()}{request.path}{made[1]}/"
+    return finished(request, response, creation.allow)
+
+
+class Reads:
+    """What was worked out before, by shape. A shape that is met once isn't worth keeping."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Shape, Read | None] = {}
+        self.met: dict[Shape, None] = {}
+        self.lock = Lock()
+
+    def find(self, request: HttpRequest, plural: str, row: UUID | None) -> Read | None:
+        """Return what the request asks, worked out when its shape is met again; None where the short way can't go."""
+        shape = (plural, row is None, request.META.get("QUERY_STRING", ""))
+        if shape in self.kept:
+            return self.kept[shape]
+        if len(shape[2]) > LONGEST_QUERY or (shape[2] and self._is_new(shape)):
+            return None
+        route = _route(plural, detail=row is not None)
+        read = read_of(route, request.GET) if route and "get" in route.actions else None
+        with self.lock:
+            _keep(self.kept, shape, read)
+        return read
+
+    def _is_new(self, shape: Shape) -> bool:
+        with self.lock:
+            if shape in self.met:
+                return False
+            _keep(self.met, shape, None)
+            return True
+
+
+def _keep(memory: dict[Shape, Any], shape: Shape, value: Any) -> None:
+    """Remember a value, and forget the oldest beyond so many."""
+    memory[shape] = value
+    if len(memory) > REMEMBERED:
+        del memory[next(iter(memory))]
+
+
+def place_of(path: str) -> tuple[str, UUID | None] | None:
+    """Return the plural that a path names, and the row's id, if it names one; None of another path."""
+    match path.removeprefix(ROOT).split("/"):
+        case [plural, ""] if plural:
+            return plural, None
+        case [plural, text, ""] if plural and len(text) == 36:
+            try:
+                row = UUID(text)
+            except ValueError:
+                return None
+            return (plural, row) if str(row) == text else None
+    return None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _route(plural: str, *, detail: bool) -> Any:
+    """Return the view behind the path, if it is a viewset's list or detail."""
+    try:
+        found = resolve(f"{ROOT}{plural}/{UUID(int=0)}/" if detail else f"{ROOT}{plural}/")
+    except Resolver404:
+        return None
+    known = hasattr(found.func, "actions") and set(found.kwargs) == ({"pk"} if detail else set())
+    return found.func if known else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _creation(plural: str) -> Creation | None:
+    route = _route(plural, detail=False)
+    return creation_of(route) if route else None
+
+
+def finished(request: HttpRequest, response: HttpResponse, allow: str) -> HttpResponse:
+    """Set the headers that the ordinary way sets."""
+    response["Vary"] = "Accept"
+    response["Allow"] = allow
+    response["Content-Security-Policy"] = JSON_POLICY
+    response["X-Frame-Options"] = settings.X_FRAME_OPTIONS
+    response["X-Request-ID"] = request_id_of(request)
+    response["Content-Length"] = str(len(response.content))
+    return response

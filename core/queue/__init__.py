@@ -1,0 +1,1 @@
+"""The Django app of the queue (Procrastinate): its name for staff, and its migrations. Tasks: see core.jobs."""

@@ -1,0 +1,29 @@
+"""Tasks that leave a trace: an event in the audit log for each step."""
+
+import os
+import time
+from pathlib import Path
+
+from core import audit, jobs
+
+PATIENCE_SECONDS = 30
+
+
+@jobs.task(queue="probes")
+def note(number: int) -> None:
+    audit.record("probe.note", details={"number": number, "process": os.getpid()})
+
+
+@jobs.task(queue="probes")
+def wait_for(path: str) -> None:
+    """Wait until the file is there."""
+    audit.record("probe.begin", details={"process": os.getpid()})
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not Path(path).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    audit.record("probe.end", details={"process": os.getpid()})
+
+
+@jobs.task(queue="probes", retry=None)
+def only_once() -> None:
+    audit.record("probe.note", details={})
