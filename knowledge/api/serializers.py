@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer
@@ -23,6 +24,7 @@ class ProgressSerializer(serializers.Serializer):
     failed = serializers.IntegerField()
 
 
+@extend_schema_field(ProgressSerializer)
 class ProgressField(serializers.Field):
     """The counts of a collection's documents."""
 

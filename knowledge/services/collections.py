@@ -8,7 +8,7 @@ from django.db.models.functions import JSONObject
 
 from knowledge.models import Collection, Document, DocumentStatus
 from knowledge.services.documents import PENDING
-from knowledge.services.queueing import enqueue_sweep
+from knowledge.services.queueing import enqueue_reembedding, enqueue_waiting
 
 SPLITTING = ("chunk_size", "chunk_overlap")  # what, once changed, wants the documents split anew
 
@@ -29,8 +29,10 @@ def progress_of(collection: Collection) -> dict[str, int]:
 
 @transaction.atomic
 def change_collection(*, collection: Collection, before: Collection) -> Collection:
-    """Save a collection, and have its documents split anew where it says so by now and didn't ``before``."""
+    """Save a collection, and have its chunks made or embedded anew where it says otherwise than ``before``."""
     collection.save()
+    if collection.embedding_model != before.embedding_model:
+        enqueue_reembedding(collection.pk)
     if any(getattr(collection, name) != getattr(before, name) for name in SPLITTING):
         reprocess_collection(collection=collection)
     return collection
@@ -42,7 +44,7 @@ def reprocess_collection(*, collection: Collection) -> int:
     count = (
         Document.objects.alive().filter(collection=collection).exclude(status=DocumentStatus.PENDING).update(**PENDING)
     )
-    enqueue_sweep()
+    enqueue_waiting()
     return count
 
 
