@@ -135,9 +135,9 @@ _SHOWN = """
 SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_score, best.vector_rank,
        best.vector_part,
        chunk.id, chunk.position, chunk.heading_path, chunk.char_start, chunk.char_end, chunk.text,
-       ts_headline(knowledge_configuration(chunk.language),
-                   translate(chunk.text, %(start)s || %(stop)s, ''), (SELECT marks FROM question),
-                   format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)),
+       coalesce(ts_headline(
+           knowledge_configuration(chunk.language), plain.text, (SELECT marks FROM question),
+           format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)), plain.text),
        chunk.collection_id, document.id, document.document_id, document.title, document.source_uri,
        document.indexed_version, document.metadata, document.created_at,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', near.id, 'position', near.position, 'text', near.text)
@@ -148,6 +148,7 @@ SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_
   FROM best
   JOIN knowledge_chunk AS chunk ON chunk.id = best.chunk_id
   JOIN knowledge_document AS document ON document.id = best.document_id
+  CROSS JOIN LATERAL (SELECT translate(chunk.text, %(start)s || %(stop)s, '') AS text) AS plain
  ORDER BY best.score DESC, best.chunk_id
 """
 

@@ -1,13 +1,9 @@
 """Embedders keep the promises of their interface: the default one, those behind HTTP, and what they refuse."""
 
 import base64
-import json
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from config.variables import ConfigurationError
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError, embedder, embedding_models, extras, onnx
 from knowledge.embedders.base import Embedder, Vectors
 from knowledge.embedders.openai import OpenAIEmbedder
+from tests.knowledge.stand_in import Server, answering, busy, right
 
 LONG = "The wing's boundary layer becomes turbulent. " * 200
 
@@ -207,63 +204,6 @@ def test_vectors_are_brought_to_unit_length() -> None:
 
 
 # --- OpenAI-compatible servers ---------------------------------------------------------------------
-
-
-class Server:
-    """A stand-in for an embeddings server, on this machine: it notes requests and answers what ``answers`` says."""
-
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.times: list[float] = []
-        self.answers: list[Callable[[dict[str, Any]], tuple[int, dict[str, str], Any]]] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                outer.times.append(time.monotonic())
-                outer.requests.append(body)
-                outer.keys.append(self.headers["Authorization"])
-                answer = outer.answers.pop(0) if outer.answers else right
-                status, headers, content = answer(body) if self.path == "/v1/embeddings" else (404, {}, "")
-                text = (content if isinstance(content, str) else json.dumps(content)).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(text))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(text)
-
-            def log_message(self, *args: Any) -> None: ...
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_port}/v1"
-
-
-def right(body: dict[str, Any]) -> tuple[int, dict[str, str], Any]:
-    """Answer [length, 1] for each text, in an order that isn't theirs."""
-    rows = [{"index": index, "embedding": [len(text), 1]} for index, text in enumerate(body["input"])]
-    return 200, {}, {"data": rows[::-1]}
-
-
-def busy(status: int = 429, **headers: str) -> Callable[[Any], tuple[int, dict[str, str], Any]]:
-    return lambda body: (status, {name.replace("_", "-"): value for name, value in headers.items()}, "busy")
-
-
-def answering(status: int, content: Any) -> Callable[[Any], tuple[int, dict[str, str], Any]]:
-    return lambda body: (status, {}, content)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
 
 
 def client(server: Server, **options: Any) -> OpenAIEmbedder:
