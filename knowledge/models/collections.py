@@ -1,5 +1,7 @@
 """Collections: documents that are split, embedded and searched alike."""
 
+from typing import Any
+
 import pgtrigger
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -82,6 +84,11 @@ class Collection(OrganizationRecord):
             ),
         ]
         triggers = [KeepSearchModel()]
+
+    def save(self, **options: Any) -> None:
+        """Write the row; a new one is searched by its embedding model, as the database has it."""
+        self.search_model = self.search_model or self.embedding_model
+        super().save(**options)
 
     def __str__(self) -> str:
         return self.name
