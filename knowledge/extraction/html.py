@@ -23,6 +23,7 @@ CELLS = frozenset({"td", "th"})
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
 MAIN = "main, [role=main], article"
 DECLARED = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
 
 
@@ -55,7 +56,8 @@ class _Writer:
         node = root
         while node is not None:
             if node.tag == "-text":
-                self.words.append(node.text_content or "")
+                text = node.text_content or ""
+                self.words.append(text if self.verbatim else SPACE.sub(" ", text))
             elif node.tag not in UNSEEN and not _decoration(node):
                 self.enter(node.tag)
                 if node.child is not None:
