@@ -21,12 +21,27 @@ from knowledge.models import Chunk, Collection, DocumentFrequency, Embedding, Te
 from knowledge.services.search import MOST_CHARACTERS, MOST_HITS, MOST_NEIGHBOURS, Hit, Mode, Question, search
 
 
+class MetadataField(forms.JSONField):
+    """A JSON object, or nothing, which shows as nothing."""
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the text to show."""
+        return "" if value is None else super().prepare_value(value)
+
+    def clean(self, value: Any) -> Any:
+        """Return the object; ValidationError when it is something else."""
+        found = super().clean(value)
+        if found is not None and not isinstance(found, dict):
+            raise forms.ValidationError("This must be a JSON object.", "invalid")
+        return found
+
+
 class QuestionForm(forms.Form):
     """What is searched for, and where."""
 
     query = forms.CharField(max_length=MOST_CHARACTERS, label="Question", widget=forms.TextInput({"size": 60}))
     mode = forms.ChoiceField(choices=Mode.choices, initial=Mode.HYBRID, label="By")
-    metadata = forms.JSONField(
+    metadata = MetadataField(
         required=False, label="Metadata", widget=forms.TextInput({"placeholder": '{"team": "legal"}'})
     )
     created_after = forms.DateTimeField(required=False, label="Made from", widget=forms.DateInput({"type": "date"}))
@@ -41,13 +56,6 @@ class QuestionForm(forms.Form):
                 queryset=rows, widget=AutocompleteSelect(Chunk._meta.get_field(name), site), required=name[0] == "o"
             )
         self.order_fields(["query", "organization", "collection", "mode"])
-
-    def clean_metadata(self) -> dict[str, Any] | None:
-        """Refuse what is no JSON object."""
-        value = self.cleaned_data["metadata"]
-        if value is not None and not isinstance(value, dict):
-            raise forms.ValidationError("This must be a JSON object.", "invalid")
-        return value
 
     def clean(self) -> dict[str, Any]:
         """Refuse a collection of another organization."""

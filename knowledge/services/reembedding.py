@@ -6,10 +6,12 @@ switches in one transaction, which also drops the old ones. Stopped at any point
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
 
 from knowledge.embedders import embedder
 from knowledge.models import Chunk, Collection, Embedding
@@ -42,10 +44,20 @@ def progress(*, collection: Collection) -> Progress:
 
 
 def unfinished() -> QuerySet[Collection]:
-    """Return the collections that change their model, or have chunks without a vector."""
+    """Return the collections that change their model, or got chunks without a vector within the last day.
+
+    Processing makes none such; somebody who writes by SQL does. Only a day's are looked for, since this is asked again
+    and again, and would else read all chunks there are.
+    """
     has = Embedding.objects.filter(chunk_id=OuterRef("pk"), model=OuterRef("collection__search_model"))
-    without = Chunk.objects.filter(~Exists(has), collection_id=OuterRef("pk"))
-    return Collection.objects.filter(~Q(search_model=F("embedding_model")) | Exists(without))
+    newest = Chunk.objects.filter(pk__gte=earliest_id(timezone.now() - timedelta(days=1)))
+    without = newest.filter(~Exists(has)).values("collection_id")
+    return Collection.objects.filter(~Q(search_model=F("embedding_model")) | Q(pk__in=without))
+
+
+def earliest_id(moment: datetime) -> UUID:
+    """Return a lower bound of the ids made at a time or later: their first 48 bits are milliseconds (RFC 9562)."""
+    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def reembed(*, collection_id: UUID, go_on: Callable[[], bool] = lambda: True) -> bool:

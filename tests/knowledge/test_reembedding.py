@@ -1,9 +1,11 @@
 """A collection changes its model while it is searched: at once, whole, and from wherever it was stopped."""
 
+from datetime import timedelta
 from itertools import repeat
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from core.models import Organization
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError
@@ -129,6 +131,12 @@ def test_unfinished_collections_are_found(collection: Collection, server: Server
     assert not reembedding.unfinished().exists()
     change_model(collection)
     assert list(reembedding.unfinished()) == [collection]
+
+
+def test_ids_tell_when_chunks_were_made(collection: Collection) -> None:
+    before = timezone.now()
+    chunk = shelve(collection, "A new valve.").chunks.get()
+    assert reembedding.earliest_id(before) <= chunk.pk < reembedding.earliest_id(before + timedelta(minutes=1))
 
 
 @pytest.mark.parametrize("to", [MODEL, "another"])

@@ -37,6 +37,7 @@ def test_the_page_begins_with_a_question(collection: Collection, superuser: Staf
     html = show(superuser)
     assert 'name="query"' in html
     assert "passages in" not in html
+    assert "null" not in html
     assert str(collection.organization_id) in html
     assert PAGE in superuser.client.get("/admin/knowledge/chunk/").content.decode()
 
