@@ -108,17 +108,19 @@ def _joined(
 ) -> Iterator[Section]:
     """Join sections too small to be found by what they say with those that follow, under what they share of a path.
 
-    One that has nothing under its heading stands for its heading.
+    One that has nothing under its heading stands for its heading, unless what follows stands under that too.
     """
     waiting: Section | None = None
+    bare = False  # whether what waits is a heading alone
     for section in sections:
-        if waiting is not None:
+        if waiting is not None and not (bare and section.path[: len(waiting.path)] == waiting.path):
             together = Section(_shared(waiting.path, section.path), waiting.start, waiting.start, section.end)
             if count(text[together.start : together.end]) <= size * 3 // 4:
                 section = together
             else:
                 yield waiting
-        if not text[section.body : section.end].strip():
+        bare = not text[section.body : section.end].strip()
+        if bare:
             section = Section(section.path, section.start, section.start, section.end)
         waiting = None
         if count(text[section.body : section.end]) < small:

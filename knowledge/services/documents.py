@@ -14,7 +14,6 @@ from django.db import IntegrityError, transaction
 
 from core.errors import ConflictError
 from core.ids import uuid7
-from core.violations import explain
 from knowledge.models import Collection, Document, DocumentStatus, DocumentVersion
 from knowledge.services.extraction import is_readable, type_of
 from knowledge.services.queueing import enqueue
@@ -27,6 +26,7 @@ PENDING: dict[str, Any] = {
     "lease_token": None,
     "lease_expires_at": None,
 }
+ONCE = ("knowledge_document_id_unique", "knowledge_document_content_once")
 TEXTS = ("text/plain", "text/markdown", "text/x-rst")  # what its own text is, if it is sound UTF-8
 
 
@@ -100,8 +100,7 @@ def put_document(
             with transaction.atomic():
                 return _put(collection, content, document_id, fields)
         except IntegrityError as error:
-            violation = explain(error)
-            if violation is None or violation.field not in ("document_id", "content_hash"):
+            if _constraint(error) not in ONCE:
                 raise
     raise ConflictError("Others store the same document at this moment. Send it again.")
 
@@ -224,6 +223,11 @@ def _amend(document: Document, fields: dict[str, Any]) -> None:
     Document.objects.filter(pk=document.pk).update(**changed, **(PENDING if anew else {}))
     if anew:
         enqueue(document.pk)
+
+
+def _constraint(error: IntegrityError) -> str | None:
+    name: str | None = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+    return name
 
 
 def _own_text(content: bytes) -> str | None:
