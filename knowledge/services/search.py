@@ -174,8 +174,7 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
         "stop": STOP,
         **_filter_values(filters),
     }
-    for number, (model, vector) in enumerate(vectors.items()):
-        given |= {f"model_{number}": model, f"model_{number}_vector": _written(vector)}
+    given |= {f"model_{number}": model for number, model in enumerate(vectors)}
     whole = is_all and len({source.model for source in sources}) == 1
     with transaction.atomic(), connection.cursor() as cursor:
         share, by_index = _extent(cursor, given, filters, is_all)
@@ -207,7 +206,8 @@ def vectors_of(text: str, models: set[str]) -> dict[str, Vectors]:
 
 
 def _written(vector: Vectors) -> str:
-    return f"[{','.join(map(str, vector.tolist()))}]"
+    """Return a vector as PostgreSQL reads it, as exactly as 16 bits a number are."""
+    return f"[{','.join(f'{number:.5g}' for number in vector.tolist())}]"
 
 
 def _filter_values(filters: Mapping[str, Any]) -> dict[str, Any]:

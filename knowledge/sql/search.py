@@ -5,7 +5,7 @@ and what is shown of each hit. Values go by parameters; the parts are constants 
 
 Parameters: ``organization``, ``query`` (the question's text), ``sources`` (ids of collections), ``weights`` and
 ``models`` (of each, in the same order), ``models_once`` and ``vectors`` (each model, and the question's vector by it;
-besides as ``model_0``, ``model_0_vector``, …), ``created_after``, ``created_before``, ``metadata``, ``share`` (of the
+the models also as ``model_0`` and so on), ``created_after``, ``created_before``, ``metadata``, ``share`` (of the
 organization's chunks, how many are searched), ``budget``, ``side`` (how many candidates of each side), ``limit``,
 ``neighbours``, ``start`` and ``stop`` (what surrounds a matched word).
 """
@@ -89,12 +89,13 @@ _BY_WORDS = """
 _EXACTLY = """
         (SELECT chunk_id FROM knowledge_embedding AS candidate
           WHERE organization_id = %(organization)s AND model = %({name})s {scope}
-          ORDER BY (vector <#> %({name}_vector)s::halfvec) + 0, chunk_id
+          ORDER BY (vector <#> (SELECT vector FROM sources WHERE model = %({name})s LIMIT 1)) + 0, chunk_id
           LIMIT %(side)s)"""
 _BY_INDEX = """
         (SELECT chunk_id FROM knowledge_embedding AS candidate
           WHERE organization_id = %(organization)s AND model = %({name})s {scope}
-          ORDER BY vector::halfvec({dimensions}) <#> %({name}_vector)s::halfvec({dimensions})
+          ORDER BY vector::halfvec({dimensions})
+                   <#> (SELECT vector::halfvec({dimensions}) FROM sources WHERE model = %({name})s LIMIT 1)
           LIMIT %(side)s)"""
 
 _SCORED = """
