@@ -70,9 +70,9 @@ def upload(request: HttpRequest, collection: Collection, uploads: list[Any], lan
                 collection=collection, content=content, document_id=file.name, language=language
             )
         except (documents.ContentRefusedError, ConflictError) as error:
-            messages.error(request, f"{file.name}: {error}")
+            messages.error(request, f"“{file.name}”: {error}")
         else:
-            messages.info(request, f"{file.name}: {outcome.value}.")
+            messages.info(request, f"“{file.name}”: {outcome.value}.")
 
 
 @admin.register(Collection)
