@@ -31,7 +31,7 @@ class CollectionFactory(DjangoModelFactory):
 
 
 class DocumentFactory(DjangoModelFactory):
-    """A document that waits for processing; ``content`` is its text, of which ``DocumentVersionFactory`` makes a row."""
+    """A document that waits for processing; ``content`` is its text, of which there is no row."""
 
     class Meta:
         model = Document
