@@ -46,9 +46,11 @@ COMMENT ON FUNCTION knowledge_configuration(text) IS 'The text search configurat
 
 LEXEMES = """
 CREATE FUNCTION knowledge_lexemes(language text, headings text[], body text) RETURNS tsvector
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
-    SELECT to_tsvector(knowledge_configuration(language), concat_ws(E'\\n', array_to_string(headings, E'\\n'), body))
-$body$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Parsed now: a dump is restored without a search path, where a text would find no function of ours.
+BEGIN ATOMIC
+    SELECT to_tsvector(knowledge_configuration(language), concat_ws(E'\\n', array_to_string(headings, E'\\n'), body));
+END;
 COMMENT ON FUNCTION knowledge_lexemes(text, text[], text) IS
     'The stems of a passage and of the headings above it, by the rules of its language.';
 """
