@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "csp",
     "agents",
+    "knowledge",
     "core.queue.apps.QueueConfig",  # behind the apps whose tasks it looks for
 ]
 
@@ -174,11 +175,15 @@ ARTIFACT_MAX_BYTES = env.ARTIFACT_MAX_BYTES.get()
 TELEMETRY_MAX_BYTES = env.TELEMETRY_MAX_BYTES.get()
 TELEMETRY_MAX_DECOMPRESSED_BYTES = env.TELEMETRY_MAX_DECOMPRESSED_BYTES.get()
 ARTIFACT_MAX_TEXT_BYTES = env.ARTIFACT_MAX_TEXT_BYTES.get()
+DOCUMENT_MAX_BYTES = env.DOCUMENT_MAX_BYTES.get()
+DOCUMENT_MAX_CHARACTERS = env.DOCUMENT_MAX_CHARACTERS.get()
+EXTRACTION_MEMORY_BYTES = env.EXTRACTION_MEMORY_BYTES.get()
+EXTRACTION_SECONDS = env.EXTRACTION_SECONDS.get()
 WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # The demo story: each app's part is a demo.json, and they load in this order.
-FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents")]
+FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents", "knowledge")]
 
 # --- Background work -------------------------------------------------------------------------------
 
@@ -226,6 +231,16 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "WorkStatusEnum": "agents.models.TaskStatus",  # tasks and runs have the same
     },
 }
+
+# --- Embedding -------------------------------------------------------------------------------------
+
+EMBEDDING_MODELS = env.EMBEDDING_MODELS.get()
+EMBEDDING_MODELS_DIR = env.EMBEDDING_MODELS_DIR.get() or DATA_DIR / "models"
+EMBEDDING_THREADS = env.EMBEDDING_THREADS.get()
+EMBEDDING_API_URL = env.EMBEDDING_API_URL.get()
+EMBEDDING_API_KEY = env.EMBEDDING_API_KEY.get()
+EMBEDDING_API_BATCH = env.EMBEDDING_API_BATCH.get()
+EMBEDDING_API_TIMEOUT = env.EMBEDDING_API_TIMEOUT.get()
 
 # --- Logs ------------------------------------------------------------------------------------------
 
