@@ -8,14 +8,15 @@ old one out. Without the variable, the key is derived from ``SECRET_KEY``.
 import base64
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.apps import apps
 from django.conf import settings
 from django.db import models
+
+# Imported where it is used: it takes 6 MB of each process, and most never meet a secret.
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 TOKEN_START = "gAAAAA"  # noqa: S105 (of every Fernet token: version 0x80 and a time before the year 2106, in base64)
 BATCH = 500
@@ -26,14 +27,19 @@ class UnreadableSecretError(Exception):
 
 
 @cache
-def _fernet(keys: tuple[str, ...], secret_key: str) -> MultiFernet:
+def _fernet(keys: tuple[str, ...], secret_key: str) -> "MultiFernet":
+    from cryptography.fernet import Fernet, MultiFernet
+
     if not keys:
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         derived = HKDF(SHA256(), length=32, salt=None, info=b"muster secrets").derive(secret_key.encode())
         return MultiFernet([Fernet(base64.urlsafe_b64encode(derived))])
     return MultiFernet([Fernet(key) for key in keys])
 
 
-def fernet() -> MultiFernet:
+def fernet() -> "MultiFernet":
     """Return what encrypts and decrypts."""
     return _fernet(tuple(settings.ENCRYPTION_KEYS), settings.SECRET_KEY)
 
@@ -70,6 +76,8 @@ def reveal(text: str) -> str:
     """
     if not is_token(text):
         return text
+    from cryptography.fernet import InvalidToken
+
     try:
         return fernet().decrypt(text).decode()
     except (InvalidToken, ValueError):
@@ -87,6 +95,8 @@ def rotate() -> int:
 
     Raises UnreadableSecretError at one that no key decrypts; those before it are rotated.
     """
+    from cryptography.fernet import InvalidToken
+
     number = 0
     for model, field in secret_fields():
         stored = model._base_manager.exclude(**{field.name: ""}).exclude(**{field.name: None}).order_by("pk")

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from semantic_text_splitter import MarkdownSplitter, TextSplitter
-
 from knowledge.extraction.base import Heading
 from knowledge.extraction.outline import MARKED_UP
 from knowledge.models.chunks import passage
@@ -71,6 +69,8 @@ def split(
 
 
 def _splitter(markup: bool, count: Callable[[str], int], capacity: int, overlap: int) -> Any:
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter  # which only workers need
+
     kind = MarkdownSplitter if markup else TextSplitter
     return kind.from_callback(count, capacity, overlap=overlap)
 
