@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 
+from core.api.exports import CSVRenderer, NDJSONRenderer
 from core.api.parameters import words_parameter
 
 ERRORS = {
@@ -46,6 +47,15 @@ PROBLEM = {
 }
 
 
+FORMAT = {
+    "name": "format",
+    "in": "query",
+    "required": False,
+    "description": "Answer all rows as a file, and not a page; without “limit”, “cursor” and “count”.",
+    "schema": {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
+}
+
+
 class MusterSchema(AutoSchema):
     """Adds problem answers and the parameters of every read; answers are those of ``read_serializer_class``."""
 
@@ -68,6 +78,10 @@ class MusterSchema(AutoSchema):
             names = list(self.get_response_serializers()().fields)
             description = "Answer only these fields, joined by commas."
             operation["parameters"] = [*operation.get("parameters", []), words_parameter("fields", description, names)]
+        if getattr(self.view, "action", None) == "list":
+            operation["parameters"].append(FORMAT)
+            for media_type in (CSVRenderer.media_type, NDJSONRenderer.media_type):
+                operation["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
         for status, description in ERRORS.items():
             if self.method == "GET" and status in BODY_ONLY:
                 continue

@@ -5,15 +5,17 @@ from typing import Any, ClassVar
 
 import orjson
 from django.db import models, transaction
-from django.http import Http404
+from django.http import Http404, HttpResponseBase
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from core.api.authentication import Principal
 from core.api.entity_tags import entity_tag, is_unmodified
+from core.api.exports import CSVRenderer, ExportRenderer, NDJSONRenderer, Negotiation, export
 from core.api.pagination import Key, KeysetPagination, place, place_of
 from core.api.readpath import is_ordinary, row_text, row_version
 from core.api.renderers import JSONRenderer, RenderedJSON
@@ -145,12 +147,21 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
 
 
 class ListMixin:
-    """``GET /<records>/``."""
+    """``GET /<records>/``: a page, or with ``?format=csv`` or ``?format=ndjson`` all of it."""
 
-    def list(self: Any, request: Request) -> Response:
-        """Answer a page of records, newest first unless ordered otherwise."""
+    content_negotiation_class = Negotiation
+
+    def get_renderers(self: Any) -> Sequence[BaseRenderer]:
+        """Return what renders the answer: a list's may be exported."""
+        renderers = super().get_renderers()  # type: ignore[misc]
+        return [*renderers, CSVRenderer(), NDJSONRenderer()] if getattr(self, "action", None) == "list" else renderers
+
+    def list(self: Any, request: Request) -> HttpResponseBase:
+        """Answer a page of records, newest first unless ordered otherwise; or all of them, as a file."""
         rows = self.filter_queryset(self.get_queryset())
         serializer = self.get_read_serializer()
+        if isinstance(request.accepted_renderer, ExportRenderer):  # type: ignore[attr-defined]
+            return export(self, rows, serializer)
         page, following, previous = self.paginator.page(
             rows, request, self, lambda queryset, keys: self.read_page(queryset, serializer, keys)
         )
