@@ -61,10 +61,10 @@ class TraceViewSet(ReadOnlyViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Answer one trace: its summary."""
         rows = self._rows(pk)
-        text = self.read_one(rows, self.get_read_serializer())
-        if text is None:
+        found = self.read_one(rows, self.get_read_serializer())
+        if found is None:
             raise Http404
-        return Response(RenderedJSON(text.encode()))
+        return Response(RenderedJSON(found[0].encode()))
 
     @extend_schema(
         parameters=[PATH_PARAMETER, serializers.SpansQuestionSerializer],
