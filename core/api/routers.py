@@ -1,9 +1,9 @@
 """The router: one flat namespace of plural, hyphenated records."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
+from rest_framework.routers import Route, SimpleRouter
 
 
 class RecordRouter(SimpleRouter):
@@ -20,7 +20,14 @@ class RecordRouter(SimpleRouter):
 
 
 class _Branch(SimpleRouter):
-    """The addresses of one record, behind its name."""
+    """The addresses of one record, behind its name. The list takes what a detail takes, of many (see core.api.bulk)."""
+
+    routes: ClassVar[list[Any]] = [
+        route._replace(mapping={**route.mapping, "patch": "partial_update", "delete": "destroy"})
+        if isinstance(route, Route) and not route.detail
+        else route
+        for route in SimpleRouter.routes
+    ]
 
     def __init__(self, viewset: Any, basename: str) -> None:
         super().__init__(use_regex_path=False)
