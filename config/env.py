@@ -9,11 +9,12 @@ with the others of its kind; to show the documents anew:
 """
 
 import sys
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.variables import Variable, flag, folder, hidden, masked_url, matching, one_of, whole_number, words
+from config.variables import Variable, flag, folder, hidden, masked_url, matching, networks, one_of, whole_number, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 """The project's root: the folder of manage.py."""
@@ -44,6 +45,17 @@ SECRET_KEY = Variable(
     " (make one: python -c 'import secrets; print(secrets.token_urlsafe(50))')",
     "Signs sessions and tokens. With the embedded database, one is made and kept in DATA_DIR; else needed.",
     shown_default="none",
+    show=hidden,
+)
+ENCRYPTION_KEYS: Variable[list[str]] = Variable(
+    "ENCRYPTION_KEYS",
+    words(r"[A-Za-z0-9_-]{43}="),
+    [],
+    "keys separated by commas, each of 32 random bytes in URL-safe base64"
+    " (make one: python -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())')",
+    "Encrypt stored secrets, such as those of webhooks: the first encrypts, all decrypt."
+    " To rotate, put a new one in front and run `manage.py rotate_secrets`.",
+    shown_default="one derived from SECRET_KEY",
     show=hidden,
 )
 ALLOWED_HOSTS = Variable(
@@ -182,6 +194,15 @@ PURGE_AFTER_DAYS = Variable(
     "a whole number of days from 0 (never) to 36500",
     "After how long a worker removes for good what was deleted softly, as `manage.py purge` does.",
 )
+OUTBOUND_ALLOW: Variable[list[IPv4Network | IPv6Network]] = Variable(
+    "OUTBOUND_ALLOW",
+    networks,
+    [],
+    "networks or addresses, separated by commas (10.1.0.0/16,127.0.0.1)",
+    "Networks that aren't public, and that webhooks may reach all the same, by plain HTTP too.",
+    shown_default="none",
+    example="10.1.0.0/16",
+)
 DB_STATEMENT_TIMEOUT = Variable(
     "DB_STATEMENT_TIMEOUT",
     whole_number(0, 86_400_000),
@@ -246,10 +267,99 @@ ARTIFACT_MAX_TEXT_BYTES = Variable(
     "How large a text may be that an artifact keeps inline, in the database. Larger ones are to be uploaded.",
 )
 
+DOCUMENT_MAX_BYTES = Variable(
+    "DOCUMENT_MAX_BYTES",
+    whole_number(1, 2**28),
+    50 * 2**20,
+    "a whole number of bytes from 1 to 268435456",
+    "How large a file may be that is taken as a document.",
+)
+DOCUMENT_MAX_CHARACTERS = Variable(
+    "DOCUMENT_MAX_CHARACTERS",
+    whole_number(1, 10**8),
+    5_000_000,
+    "a whole number from 1 to 100000000",
+    "How long a document's text may be, in characters. 5 million are some 2,000 pages, and half an hour of embedding.",
+)
+EXTRACTION_MEMORY_BYTES = Variable(
+    "EXTRACTION_MEMORY_BYTES",
+    whole_number(2**27, 2**36),
+    2**30,
+    "a whole number of bytes from 134217728 to 68719476736",
+    "How much memory the process may take that reads a document's file.",
+)
+EXTRACTION_SECONDS = Variable(
+    "EXTRACTION_SECONDS",
+    whole_number(1, 3600),
+    60,
+    "a whole number of seconds from 1 to 3600",
+    "How much processor time that process may take, and half of how long it may last.",
+)
+
+EMBEDDING_MODELS = Variable(
+    "EMBEDDING_MODELS",
+    words(
+        r"all-MiniLM-L6-v2|multilingual-e5-small|openai:[^\s,]+@[1-9][0-9]{0,3}"
+        r"|sentence-transformers:[^\s,]+|onnx:[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+    ),
+    ["all-MiniLM-L6-v2"],
+    "names separated by commas: all-MiniLM-L6-v2, multilingual-e5-small, openai:NAME@DIMENSIONS,"
+    " sentence-transformers:NAME or onnx:FOLDER",
+    "The embedding models that collections may have; the first is the default of new ones.",
+)
+EMBEDDING_MODELS_DIR = Variable(
+    "EMBEDDING_MODELS_DIR",
+    folder(BASE_DIR),
+    None,
+    "the path of a folder",
+    "Where the folders of onnx:FOLDER models are, each with a model.onnx and a tokenizer.json.",
+    shown_default="the folder models in DATA_DIR",
+    example="/srv/models",
+)
+EMBEDDING_THREADS = Variable(
+    "EMBEDDING_THREADS",
+    whole_number(1, 256),
+    2,
+    "a whole number from 1 to 256",
+    "How many threads of each process embed at once, with the models that run on this machine.",
+)
+EMBEDDING_API_URL = Variable(
+    "EMBEDDING_API_URL",
+    matching(r"https?://[^\s/?#]+(/[^\s?#]*)?"),
+    "https://api.openai.com/v1",
+    "http:// or https://, a host, and the path to which /embeddings is added",
+    "The OpenAI-compatible server of the models openai:NAME@DIMENSIONS.",
+    show=masked_url,
+)
+EMBEDDING_API_KEY = Variable(
+    "EMBEDDING_API_KEY",
+    matching(r"\S+"),
+    "",
+    "a key without blanks",
+    "The key for EMBEDDING_API_URL, sent as a bearer token.",
+    shown_default="none",
+    show=hidden,
+)
+EMBEDDING_API_BATCH = Variable(
+    "EMBEDDING_API_BATCH",
+    whole_number(1, 2048),
+    64,
+    "a whole number from 1 to 2048",
+    "How many texts one request to EMBEDDING_API_URL holds.",
+)
+EMBEDDING_API_TIMEOUT = Variable(
+    "EMBEDDING_API_TIMEOUT",
+    whole_number(1, 600),
+    30,
+    "a whole number of seconds from 1 to 600",
+    "How long, in seconds, an answer of EMBEDDING_API_URL is waited for.",
+)
+
 GROUPS: dict[str, tuple[Variable, ...]] = {
     "The application": (
         DEBUG,
         SECRET_KEY,
+        ENCRYPTION_KEYS,
         ALLOWED_HOSTS,
         CSRF_TRUSTED_ORIGINS,
         SECURE_SSL_REDIRECT,
@@ -275,7 +385,22 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         TELEMETRY_MAX_BYTES,
         TELEMETRY_MAX_DECOMPRESSED_BYTES,
     ),
-    "Retention": (PURGE_AFTER_DAYS,),
+    "Documents": (
+        DOCUMENT_MAX_BYTES,
+        DOCUMENT_MAX_CHARACTERS,
+        EXTRACTION_MEMORY_BYTES,
+        EXTRACTION_SECONDS,
+    ),
+    "Embedding": (
+        EMBEDDING_MODELS,
+        EMBEDDING_MODELS_DIR,
+        EMBEDDING_THREADS,
+        EMBEDDING_API_URL,
+        EMBEDDING_API_KEY,
+        EMBEDDING_API_BATCH,
+        EMBEDDING_API_TIMEOUT,
+    ),
+    "Background work": (PURGE_AFTER_DAYS, OUTBOUND_ALLOW),
     "Connections and statements": (
         DB_POOL_SIZE,
         DB_MAX_OVERFLOW,

@@ -56,6 +56,7 @@ INSTALLED_APPS = [
     "pgtrigger",
     "csp",
     "agents",
+    "knowledge",
     "core.queue.apps.QueueConfig",  # behind the apps whose tasks it looks for
 ]
 
@@ -124,6 +125,8 @@ if not SECRET_KEY:
         raise env.SECRET_KEY.refusal()
     SECRET_KEY = kept_secret_key(DATA_DIR)
 
+ENCRYPTION_KEYS = env.ENCRYPTION_KEYS.get()
+
 _hosts = env.ALLOWED_HOSTS.get()
 ALLOWED_HOSTS: list[str] = _hosts if _hosts is not None else [".localhost", "127.0.0.1", "[::1]"] if _local else []
 CSRF_TRUSTED_ORIGINS = env.CSRF_TRUSTED_ORIGINS.get()
@@ -172,15 +175,20 @@ ARTIFACT_MAX_BYTES = env.ARTIFACT_MAX_BYTES.get()
 TELEMETRY_MAX_BYTES = env.TELEMETRY_MAX_BYTES.get()
 TELEMETRY_MAX_DECOMPRESSED_BYTES = env.TELEMETRY_MAX_DECOMPRESSED_BYTES.get()
 ARTIFACT_MAX_TEXT_BYTES = env.ARTIFACT_MAX_TEXT_BYTES.get()
+DOCUMENT_MAX_BYTES = env.DOCUMENT_MAX_BYTES.get()
+DOCUMENT_MAX_CHARACTERS = env.DOCUMENT_MAX_CHARACTERS.get()
+EXTRACTION_MEMORY_BYTES = env.EXTRACTION_MEMORY_BYTES.get()
+EXTRACTION_SECONDS = env.EXTRACTION_SECONDS.get()
 WHITENOISE_USE_FINDERS = _local
 WHITENOISE_AUTOREFRESH = DEBUG
 
 # The demo story: each app's part is a demo.json, and they load in this order.
-FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents")]
+FIXTURE_DIRS = [BASE_DIR / "fixtures" / app for app in ("core", "catalog", "agents", "knowledge")]
 
 # --- Background work -------------------------------------------------------------------------------
 
 PURGE_AFTER_DAYS = env.PURGE_AFTER_DAYS.get()
+OUTBOUND_ALLOW = env.OUTBOUND_ALLOW.get()
 
 # --- The API ---------------------------------------------------------------------------------------
 
@@ -224,6 +232,16 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     },
 }
 
+# --- Embedding -------------------------------------------------------------------------------------
+
+EMBEDDING_MODELS = env.EMBEDDING_MODELS.get()
+EMBEDDING_MODELS_DIR = env.EMBEDDING_MODELS_DIR.get() or DATA_DIR / "models"
+EMBEDDING_THREADS = env.EMBEDDING_THREADS.get()
+EMBEDDING_API_URL = env.EMBEDDING_API_URL.get()
+EMBEDDING_API_KEY = env.EMBEDDING_API_KEY.get()
+EMBEDDING_API_BATCH = env.EMBEDDING_API_BATCH.get()
+EMBEDDING_API_TIMEOUT = env.EMBEDDING_API_TIMEOUT.get()
+
 # --- Logs ------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.LOG_LEVEL.get()
@@ -239,8 +257,9 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
-        # They tell at each start of any command what tasks there are.
+        # They tell at each start of any command what tasks there are, and of each job that is enqueued.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},
+        "procrastinate.jobs": {"level": "WARNING"},
     },
 }

@@ -14,6 +14,7 @@ from catalog.api.urls import router as catalog_router
 from core.api import problems
 from core.api.urls import router as core_router
 from core.urls import health_urls
+from knowledge.api.urls import urlpatterns as knowledge_urls
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -21,6 +22,7 @@ urlpatterns = [
     path("api/v1/", include(core_router.urls)),
     path("api/v1/", include(agents_urls)),
     path("api/v1/", include(catalog_router.urls)),
+    path("api/v1/", include(knowledge_urls)),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),

@@ -3,6 +3,7 @@
 `config.env` holds the table of Muster's variables; this module holds what a row of it can do.
 """
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable
@@ -141,6 +142,11 @@ def words(pattern: str) -> Callable[[str], list[str]]:
         return items
 
     return parse
+
+
+def networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Parse a comma-separated list of IP networks; an address is a network of one."""
+    return [ipaddress.ip_network(item.strip()) for item in text.split(",") if item.strip()]
 
 
 def matching(pattern: str) -> Callable[[str], str]:

@@ -12,4 +12,3 @@ application = get_wsgi_application()
 # What is loaded by now stays; to look through it for garbage again and again takes a tenth of each request.
 gc.collect()
 gc.freeze()
-gc.set_threshold(20_000, 20, 100)

@@ -34,10 +34,13 @@ class MusterAdminSite(AdminSite):
         return apps
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show the records by app, and what the user did last."""
+        """Show the records by app, what the user did last, and which webhooks were paused by themselves."""
         from core.admin.history import recent
+        from core.admin.tenancy import reach_of
+        from core.admin.webhooks import paused
 
-        return super().index(request, {"recent": recent(request, self), **(extra_context or {})})
+        told = {"recent": recent(request, self), "paused_webhooks": paused(reach_of(request))}
+        return super().index(request, {**told, **(extra_context or {})})
 
     def autocomplete_view(self, request: HttpRequest) -> Any:
         """Answer what an autocomplete offers, without counting."""

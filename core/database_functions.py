@@ -122,7 +122,7 @@ DECLARE
     context jsonb := nullif(current_setting('muster.context', true), '')::jsonb;
     old_row jsonb := to_jsonb(OLD);
     new_row jsonb := to_jsonb(NEW);
-    this_row jsonb := coalesce(to_jsonb(NEW), to_jsonb(OLD));
+    this_row jsonb := coalesce(new_row, old_row);
     verb text := 'update';
     secret text;
 BEGIN
@@ -185,6 +185,39 @@ COMMENT ON FUNCTION muster_audit() IS
 """
 
 
+# The dispatcher holds the advisory lock while it works: then it will see the row, once this transaction is committed.
+DELIVER = """
+CREATE FUNCTION muster_deliver() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NEW.organization_id IS NULL OR NEW.event_type = 'webhook.test' THEN  -- tests go to one webhook, by the service
+        RETURN NULL;
+    END IF;
+    INSERT INTO core_webhookdelivery (
+        organization_id, webhook_id, event_id, event_type, resource_id, status, attempt_count
+    )
+    SELECT NEW.organization_id, webhook.id, NEW.id, NEW.event_type, NEW.resource_id, 'pending', 0
+      FROM core_webhook webhook
+     WHERE webhook.organization_id = NEW.organization_id AND webhook.is_active
+       AND webhook.event_types && ARRAY['*', split_part(NEW.event_type, '.', 1) || '.*', NEW.event_type]::varchar[];
+    IF NOT FOUND OR NOT pg_try_advisory_lock_shared(hashtext('muster_webhooks')) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM pg_advisory_unlock_shared(hashtext('muster_webhooks'));
+    IF NOT EXISTS (
+        SELECT FROM procrastinate_jobs
+         WHERE status = 'todo' AND priority = 90 AND task_name = 'core.tasks.dispatch_webhooks'
+           AND scheduled_at IS NULL
+    ) THEN
+        INSERT INTO procrastinate_jobs (queue_name, task_name, priority)
+        VALUES ('webhooks', 'core.tasks.dispatch_webhooks', 90);
+    END IF;
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION muster_deliver() IS 'Writes a delivery for each webhook of the organization that the event is for.';
+"""
+
+
 def make(name: str, sql: str) -> migrations.RunSQL:
     """Return the operation that makes a function, and drops it in reverse."""
     return migrations.RunSQL(sql, f"DROP FUNCTION {name}")
@@ -199,4 +232,5 @@ OPERATIONS = [
     make("muster_transition", TRANSITION),
     make("muster_last_owner", LAST_OWNER),
     make("muster_audit", AUDIT),
+    make("muster_deliver", DELIVER),
 ]

@@ -62,3 +62,19 @@ def purge_deleted() -> None:
 def forget_idempotency_keys() -> None:
     """Delete the keys whose answers are no longer given."""
     IdempotencyKey.objects.outdated().delete()
+
+
+@jobs.periodic("* * * * *", queue="webhooks", priority=90, retry=jobs.RETRY)
+def dispatch_webhooks() -> None:
+    """Send to webhooks what is due. A trigger of the event stream enqueues it too, by this name and priority."""
+    from core.services import webhooks_dispatch
+
+    webhooks_dispatch.dispatch()
+
+
+@jobs.periodic("13 * * * *")
+def pause_failing_webhooks() -> None:
+    """Pause the webhooks that have failed for five days."""
+    from core.services import webhooks
+
+    webhooks.pause_failing()

@@ -124,6 +124,15 @@ class Transitions(SharedTrigger):
         super().__init__(name=f"{column}_transitions")
 
 
+class Deliver(SharedTrigger):
+    """Writes a delivery of an event for each webhook that is subscribed to it, and wakes the dispatcher."""
+
+    name = "deliver"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert
+    function = "muster_deliver"
+
+
 class Audit(SharedTrigger):
     """Writes one AuditEvent for each row that is inserted, changed or deleted, in the same transaction.
 

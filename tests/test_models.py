@@ -211,8 +211,9 @@ def indexes(table: str) -> list[list[str]]:
           CROSS JOIN LATERAL unnest(indkey::int2[]) WITH ORDINALITY AS part (number, position)
           JOIN pg_attribute ON attrelid = indrelid AND attnum = part.number
          WHERE indrelid = %s::regclass AND indisvalid
-           AND (indpred IS NULL OR pg_get_expr(indpred, indrelid) = format('(%%I IS NOT NULL)', (
-               SELECT attname FROM pg_attribute WHERE attrelid = indrelid AND attnum = indkey[0])))
+           AND (indpred IS NULL OR pg_get_expr(indpred, indrelid) = (
+               SELECT format('(%%I IS NOT NULL)', attname) FROM pg_attribute
+                WHERE attrelid = indrelid AND attnum = indkey[0]))
          GROUP BY indexrelid
         """,
         table,

@@ -8,9 +8,6 @@ two documents from costing more than about a second, however large.
 from decimal import Decimal
 from typing import Any
 
-from deepdiff import DeepDiff
-from deepdiff.operator import BaseOperator
-
 from agents.models import ProjectContext
 from core.errors import ConflictError
 
@@ -89,26 +86,31 @@ class _TooManyError(Exception):
     """The documents hold more values than are compared."""
 
 
-class _WholeTexts(BaseOperator):
-    """Takes texts as wholes: DeepDiff would compare them line by line, at any length."""
+def _tree(old: Any, new: Any, *, aligned: bool) -> Any:
+    """Return the differences as DeepDiff's tree. Texts are taken as wholes: it would compare them line by line."""
+    from deepdiff import DeepDiff  # here, because it takes each process 5 MB, and few compare
+    from deepdiff.operator import BaseOperator
 
-    def give_up_diffing(self, level: Any, diff_instance: DeepDiff) -> bool:
-        if level.t1 != level.t2:
-            diff_instance.custom_report_result("values_changed", level)
-        return True
+    class WholeTexts(BaseOperator):
+        def give_up_diffing(self, level: Any, diff_instance: DeepDiff) -> bool:
+            if level.t1 != level.t2:
+                diff_instance.custom_report_result("values_changed", level)
+            return True
+
+    return DeepDiff(
+        old,
+        new,
+        view="tree",
+        custom_operators=[WholeTexts(types=[str])],
+        ignore_private_variables=False,  # keys that begin with “__” are keys like others
+        threshold_to_diff_deeper=0,
+        zip_ordered_iterables=not aligned,
+    )
 
 
 def _differences(old: Any, new: Any) -> dict[str, list[dict[str, Any]]]:
     longest = max(_measure(old), _measure(new))
-    tree = DeepDiff(
-        old,
-        new,
-        view="tree",
-        custom_operators=[_WholeTexts(types=[str])],
-        ignore_private_variables=False,  # keys that begin with “__” are keys like others
-        threshold_to_diff_deeper=0,
-        zip_ordered_iterables=longest > ALIGNED_ITEMS,
-    )
+    tree = _tree(old, new, aligned=longest <= ALIGNED_ITEMS)
     found: dict[str, list[dict[str, Any]]] = {"added": [], "removed": [], "changed": []}
     for kind, levels in tree.items():
         for level in levels:

@@ -7,6 +7,7 @@ from core.admin import (  # noqa: F401 (they register themselves)
     jobs,
     organizations,
     users,
+    webhooks,
 )
 from core.admin.actions import RecordAction
 from core.admin.base import ReadOnlyAdmin, RecordAdmin, RecordInline

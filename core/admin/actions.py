@@ -196,7 +196,7 @@ class RecordActionsMixin(admin.ModelAdmin):
             return {}
         posted = request.POST if answered else None
         reason = ReasonForm(posted)
-        form = action.form(posted) if action.form else None
+        form = action.form(posted, request.FILES if answered else None) if action.form else None
         if answered and reason.is_valid() and (form is None or form.is_valid()):
             if reason.cleaned_data["reason"]:
                 audit.because(reason.cleaned_data["reason"])
@@ -209,6 +209,7 @@ class RecordActionsMixin(admin.ModelAdmin):
             "action_name": request.POST.get("action", ""),
             "records": records,
             "forms": [each for each in (form, reason) if each is not None],
+            "multipart": form is not None and form.is_multipart(),
             "media": self.media + (form.media if form else forms.Media()),
             "checkbox_name": helpers.ACTION_CHECKBOX_NAME,
             "confirmed_name": CONFIRMED,

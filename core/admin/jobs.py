@@ -48,6 +48,7 @@ class JobAdmin(ReadOnlyAdmin):
     description = "What workers do, did and will do."
     list_display = ("id", "task_name", "status", "queue_name", "attempts", "scheduled_at", "priority")
     list_filter = ("status", ("queue_name", WholeTextFilter), ("task_name", WholeTextFilter), "scheduled_at")
+    list_keep = ("args", "lock", "queueing_lock")  # by which a job calls itself
     fields = (
         "id",
         "task_name",

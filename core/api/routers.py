@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from django.db.models import Model
 from django.urls import include, path
 from rest_framework.routers import Route, SimpleRouter
 
@@ -9,8 +10,17 @@ from rest_framework.routers import Route, SimpleRouter
 class RecordRouter(SimpleRouter):
     """Routes records without PUT, and with path converters, so that a malformed id is an unknown address."""
 
+    viewsets: ClassVar[dict[type[Model], Any]] = {}
+    """The viewset of each record that some router serves: how the API shows it."""
+
     def __init__(self) -> None:
         super().__init__(use_regex_path=False)
+
+    def register(self, prefix: str, viewset: Any, basename: str | None = None) -> None:
+        """Serve a record at an address."""
+        if (queryset := getattr(viewset, "queryset", None)) is not None:
+            self.viewsets.setdefault(queryset.model, viewset)
+        super().register(prefix, viewset, basename)
 
     def get_urls(self) -> list[Any]:
         """Return the addresses, a branch a record: to find one, the other records' actions needn't be tried."""

@@ -17,6 +17,7 @@ leaves it to another one, so a task must bear to be run again. Arguments are wha
 """
 
 import inspect
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,7 +37,7 @@ from procrastinate.tasks import Task as RegisteredTask
 
 from core import audit
 
-__all__ = ["RETRY", "Task", "app", "periodic", "task"]
+__all__ = ["RETRY", "Task", "app", "periodic", "stopping", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +49,9 @@ DEFAULT_QUEUE = "default"
 # What travels with a job beside the task's own arguments: who caused it, and for which time a schedule made it.
 CAUSE = "cause"
 TIMESTAMP = "timestamp"
+
+stopping = threading.Event()
+"""Set when the worker is told to stop: jobs that would go on for long end soon."""
 
 # Always Django's connection, and its transaction: inside a worker, the library's own connector is another one.
 _queue = JobManager(DjangoConnector())
@@ -139,7 +143,7 @@ def task(
 
 
 def periodic(
-    cron: str, *, queue: str = DEFAULT_QUEUE, retry: BaseRetryStrategy | None = None
+    cron: str, *, queue: str = DEFAULT_QUEUE, retry: BaseRetryStrategy | None = None, priority: int = 0
 ) -> Callable[[Callable[[], R]], Task[[], R]]:
     """Make a function a task that runs on a schedule, once for each time whatever the number of workers.
 
@@ -150,11 +154,12 @@ def periodic(
         cron: minute, hour, day, month and day of the week, in UTC.
         queue: as for ``task``.
         retry: likewise.
+        priority: likewise.
     """
 
     def register(function: Callable[[], R]) -> Task[[], R]:
         name = f"{function.__module__}.{function.__qualname__}"
-        made = task(queue=queue, retry=retry, lock=name)(function)
+        made = task(queue=queue, retry=retry, lock=name, priority=priority)(function)
         app.periodic(cron=cron, queueing_lock=name)(made.registered)
         return made
 

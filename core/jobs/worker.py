@@ -21,6 +21,7 @@ from procrastinate.jobs import Status
 from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 
+from core.jobs import stopping
 from core.jobs.stalls import HEARTBEAT_SECONDS, STALL_SECONDS, give_back
 
 logger = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class _Service:
 
     def stop(self) -> None:
         """Take no more jobs; at the second call, don't wait for those that run either."""
+        stopping.set()
         (self.hurrying if self.stopping.is_set() else self.stopping).set()
 
     async def serve(self) -> None:

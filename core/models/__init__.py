@@ -13,16 +13,19 @@ from core.models.base import (
 )
 from core.models.idempotency import IdempotencyKey
 from core.models.identity import Membership, Organization, PlanTier, Role, User
+from core.models.webhooks import DeliveryStatus, PauseReason, Webhook, WebhookDelivery
 
 __all__ = [
     "APIKey",
     "AuditEvent",
     "Audited",
+    "DeliveryStatus",
     "IdempotencyKey",
     "Membership",
     "Organization",
     "OrganizationLog",
     "OrganizationRecord",
+    "PauseReason",
     "PlanTier",
     "Record",
     "RecordQuerySet",
@@ -31,4 +34,6 @@ __all__ = [
     "SoftDeletion",
     "SoftDeletionQuerySet",
     "User",
+    "Webhook",
+    "WebhookDelivery",
 ]

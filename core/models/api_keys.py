@@ -29,6 +29,8 @@ class Scope(models.TextChoices):
     CATALOG_WRITE = "catalog:write", "Change products, orders, subscriptions and usage"
     AGENTS_READ = "agents:read", "Read agents, work, projects and evidence"
     AGENTS_WRITE = "agents:write", "Change agents, work, projects and evidence"
+    KNOWLEDGE_READ = "knowledge:read", "Read collections and documents, and search them"
+    KNOWLEDGE_WRITE = "knowledge:write", "Change collections and documents"
     TELEMETRY_WRITE = "telemetry:write", "Report traces"
 
 

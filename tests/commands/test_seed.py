@@ -32,7 +32,7 @@ def seed() -> str:
 
 def test_every_table_of_ours_has_rows_and_is_counted() -> None:
     printed = seed()
-    assert printed.startswith("Loaded core/demo.json, catalog/demo.json, agents/demo.json.")
+    assert printed.startswith("Loaded core/demo.json, catalog/demo.json, agents/demo.json, knowledge/demo.json.")
     for model in OURS:
         count = model._base_manager.count()
         assert count or model.__name__ == "StoredContent", model  # that one is filled by uploads

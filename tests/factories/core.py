@@ -3,11 +3,25 @@
 from typing import Any
 
 import factory
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from core.ids import uuid7
-from core.models import APIKey, AuditEvent, IdempotencyKey, Membership, Organization, Role, Scope, User
+from core.models import (
+    APIKey,
+    AuditEvent,
+    IdempotencyKey,
+    Membership,
+    Organization,
+    Role,
+    Scope,
+    User,
+    Webhook,
+    WebhookDelivery,
+)
 from core.models.api_keys import digest_of
+
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's own example
 
 
 class OrganizationFactory(DjangoModelFactory):
@@ -104,3 +118,29 @@ class IdempotencyKeyFactory(DjangoModelFactory):
     digest = bytes(32)
     status = 201
     body = b"{}"
+
+
+class WebhookFactory(DjangoModelFactory):
+    """A webhook of all tasks' events. Its secret is ``WEBHOOK_SECRET``."""
+
+    class Meta:
+        model = Webhook
+
+    organization = factory.SubFactory(OrganizationFactory)
+    url = factory.Sequence(lambda n: f"https://hooks.example.org/{n}")
+    event_types = factory.LazyFunction(lambda: ["task.*"])
+    secret = WEBHOOK_SECRET
+
+
+class WebhookDeliveryFactory(DjangoModelFactory):
+    """A delivery that waits, of an event that no row change wrote."""
+
+    class Meta:
+        model = WebhookDelivery
+
+    organization = factory.SubFactory(OrganizationFactory)
+    webhook = factory.SubFactory(WebhookFactory, organization=factory.SelfAttribute("..organization"))
+    event = factory.SubFactory(AuditEventFactory, organization=factory.SelfAttribute("..organization"))
+    event_type = factory.SelfAttribute("event.event_type")
+    resource_id = factory.SelfAttribute("event.resource_id")
+    next_attempt_at = factory.LazyFunction(timezone.now)

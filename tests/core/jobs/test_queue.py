@@ -1,29 +1,37 @@
 """Enqueueing in the caller's transaction, schedules, lost workers, and what staff and monitors see of it."""
 
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission
+from django.contrib.sessions.models import Session
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from procrastinate import JobContext
 from procrastinate.contrib.django.migrations_utils import list_migration_files
 from procrastinate.jobs import Job
 from procrastinate.periodic import PeriodicDeferrer
 
+from agents.models import Agent, Task
+from agents.services.claims import claim_task
+from agents.tasks import return_abandoned_tasks
 from core import jobs
 from core.doctor import examine
 from core.errors import ConflictError
 from core.jobs import app, control
 from core.models import AuditEvent
-from core.tasks import forget_old_jobs, retry_stalled_jobs
+from core.tasks import forget_expired_sessions, forget_old_jobs, purge_deleted, retry_stalled_jobs
 from tests.core.jobs import tasks
 from tests.core.jobs.conftest import statuses
+from tests.factories.agents.roster import AgentFactory
+from tests.factories.agents.work import TaskFactory
 from tests.factories.core import UserFactory
 from tests.kit.sql import run
 
@@ -261,3 +269,35 @@ def test_more_jobs_at_once_than_connections_are_refused() -> None:
 def test_our_migrations_apply_every_statement_of_the_library() -> None:
     ours = import_module("core.queue.migrations.0001_initial").STATEMENTS
     assert set(ours) == set(list_migration_files())
+
+
+# --- Retention -------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_expired_sessions_are_forgotten() -> None:
+    for key, days in (("old", -1), ("new", 1)):
+        Session.objects.create(session_key=key, session_data="", expire_date=timezone.now() + timedelta(days=days))
+    forget_expired_sessions()
+    assert [session.session_key for session in Session.objects.all()] == ["new"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("days", "left"), [(0, 2), (30, 1)])
+def test_what_was_deleted_long_ago_is_purged_where_that_is_wanted(days: int, left: int, settings: Any) -> None:
+    settings.PURGE_AFTER_DAYS = days
+    for age in (29, 31):
+        AgentFactory(deleted_at=timezone.now() - timedelta(days=age))
+    purge_deleted()
+    assert Agent.objects.count() == left
+
+
+@pytest.mark.django_db
+def test_lapsed_leases_are_returned_in_every_organization() -> None:
+    claimed = [TaskFactory(), TaskFactory()]
+    for task in claimed:
+        assert claim_task(organization_id=task.organization_id) == task
+    lapsed = "lease_expires_at = now() - interval '1 second'"
+    run(f"UPDATE agents_task SET {lapsed}, status = 'running', started_at = now()")
+    return_abandoned_tasks()
+    assert {task.status for task in Task.objects.all()} == {"pending"}

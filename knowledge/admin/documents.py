@@ -1,0 +1,276 @@
+"""Collections, documents, their versions and chunks."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html, format_html_join
+
+from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin
+from core.admin.forms import RecordForm
+from core.api.downloads import PreconditionFailed, RangeNotSatisfiable
+from core.errors import ConflictError
+from knowledge.admin.search import SearchPage
+from knowledge.api.views import send
+from knowledge.embedders import embedding_models
+from knowledge.models import Chunk, Collection, Document, DocumentStatus, DocumentVersion
+from knowledge.models.languages import Language
+from knowledge.services import collections, documents
+
+SHOWN_CHARACTERS = 10_000
+
+
+class SeveralFilesInput(forms.ClearableFileInput):
+    """A choice of any number of files."""
+
+    allow_multiple_selected = True
+
+
+class SeveralFilesField(forms.FileField):
+    """Any number of files, one at least."""
+
+    widget = SeveralFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list[Any]:
+        """Return the files."""
+        return [super(SeveralFilesField, self).clean(each, initial) for each in data or [None]]
+
+
+class UploadForm(forms.Form):
+    """The files that are to become documents."""
+
+    uploads = SeveralFilesField(
+        label="Files", help_text="Text, Markdown, HTML, PDF or DOCX. A file's name is the document's id."
+    )
+    language = forms.ChoiceField(choices=Language.choices, initial=Language.ENGLISH)
+
+
+class CollectionForm(RecordForm):
+    """A collection, with a model that is set up here."""
+
+    embedding_model = forms.ChoiceField(help_text=Collection._meta.get_field("embedding_model").help_text)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if field := self.fields.get("embedding_model"):
+            models = dict.fromkeys([*embedding_models(), self.instance.embedding_model])
+            field.choices = [(model, model) for model in models]  # type: ignore[attr-defined]
+
+
+def upload(request: HttpRequest, collection: Collection, uploads: list[Any], language: str) -> None:
+    """Make documents of files. One that is refused stays out, and the others come in."""
+    for file in uploads:
+        try:
+            content = documents.content_of(file.read(), declared=file.content_type or "", name=file.name)
+            _, outcome = documents.put_document(
+                collection=collection, content=content, document_id=file.name, language=language
+            )
+        except (documents.ContentRefusedError, ConflictError) as error:
+            messages.error(request, f"“{file.name}”: {error}")
+        else:
+            messages.info(request, f"“{file.name}”: {outcome.value}.")
+
+
+@admin.register(Collection)
+class CollectionAdmin(RecordAdmin):
+    """Collections, and how far their documents are."""
+
+    description = "Documents that are split, embedded and searched alike."
+    list_display = ("name", "organization", "documents", "embedding_model", "created_at")
+    list_filter = ("organization", "created_at")
+    search_fields = ("name", "description")
+    form = CollectionForm
+    fieldsets = (
+        (None, {"fields": ("name", "description", "documents", "metadata")}),
+        ("Chunks", {"fields": ("embedding_model", "search_model", "chunk_size", "chunk_overlap")}),
+        ("Search", {"fields": ("hybrid_weight",)}),
+    )
+    readonly_fields = ("documents", "search_model")
+    related_lists = (("knowledge.Document", "collection__id__exact"),)
+    record_actions = (
+        RecordAction("upload", upload, label="Upload documents", form=UploadForm, bulk=False),
+        RecordAction(
+            "reprocess",
+            lambda request, collection: collections.reprocess_collection(collection=collection),
+            confirm="Read, split and embed all its documents anew? Search finds the old chunks until then.",
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Return the collections with the counts of their documents."""
+        return collections.with_progress(super().get_queryset(request))
+
+    @admin.display(description="Documents")
+    def documents(self, collection: Collection) -> str:
+        """Return how many documents are in each status, each a link to them."""
+        if collection.pk is None or collection._state.adding:
+            return "-"
+        address = reverse("admin:knowledge_document_changelist", current_app=self.admin_site.name)
+        counts = [
+            (address, collection.pk, status, count, DocumentStatus(status).label.lower())
+            for status, count in collections.progress_of(collection).items()
+            if count
+        ]
+        link = '<a href="{}?collection__id__exact={}&status__exact={}">{} {}</a>'
+        return format_html_join(", ", link, counts) or "none"
+
+    def save_model(self, request: HttpRequest, obj: Collection, form: Any, change: bool) -> None:
+        """Save the collection; documents are split anew where it says how."""
+        if not change:
+            super().save_model(request, obj, form, change)
+            return
+        before = Collection.objects.get(pk=obj.pk)
+        collections.change_collection(collection=obj, before=before)
+
+
+class DownloadMixin(admin.ModelAdmin):
+    """A page of something whose content can be downloaded: ``version_of`` says which."""
+
+    def version_of(self, record: Any) -> DocumentVersion | None:
+        """Return the version whose content a record stands for."""
+        raise NotImplementedError
+
+    @property
+    def download_name(self) -> str:
+        """Return the name of the address of the content."""
+        return f"{self.opts.app_label}_{self.opts.model_name}_download"
+
+    def get_urls(self) -> list[URLPattern]:
+        """Return the kit's addresses, and that of the content."""
+        view = self.admin_site.admin_view(self.download_view)
+        return [path("<path:object_id>/download/", view, name=self.download_name), *super().get_urls()]
+
+    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """Answer the content as an attachment, to whoever may see the record."""
+        record = self.get_object(request, object_id)
+        if record is None:
+            raise Http404
+        if not self.has_view_permission(request, record):
+            raise PermissionDenied
+        version = self.version_of(record)
+        if version is None:
+            raise Http404
+        try:
+            return send(request, version)
+        except (RangeNotSatisfiable, PreconditionFailed) as error:
+            raise Http404(str(error.detail)) from error
+
+    @admin.display(description="Content")
+    def content_link(self, record: Any) -> str:
+        """Return the link to the content."""
+        address = reverse(f"admin:{self.download_name}", args=[record.pk], current_app=self.admin_site.name)
+        return format_html('<a href="{}">Download</a>', address)
+
+
+@admin.register(Document)
+class DocumentAdmin(DownloadMixin, RecordAdmin):
+    """Documents. They come by upload on their collection's page, by the API, or by ``import_documents``."""
+
+    description = "What is to be found, how far its processing is, and why it failed."
+    list_display = ("__str__", "organization", "collection", "status", "chunk_count", "content_type", "created_at")
+    list_keep = ("title", "document_id")
+    list_filter = ("organization", "collection", "status", "language", "size", "created_at")
+    list_select_related = ("organization", "collection")
+    search_fields = ("title", "document_id", "source_uri")
+    fieldsets = (
+        (None, {"fields": ("collection", "document_id", "title", "source_uri", "language", "metadata")}),
+        ("Processing", {"fields": ("status", "error", "attempts", "chunk_count", "embedding_model", "processed_at")}),
+        (
+            "Content",
+            {"fields": ("content_link", "content_type", "size", "content_hash", "version", "indexed_version")},
+        ),
+    )
+    readonly_fields = (
+        "collection",
+        "document_id",
+        "status",
+        "error",
+        "attempts",
+        "chunk_count",
+        "embedding_model",
+        "processed_at",
+        "content_link",
+        "content_type",
+        "size",
+        "content_hash",
+        "version",
+        "indexed_version",
+    )
+    related_lists = (
+        ("knowledge.Chunk", "document__id__exact"),
+        ("knowledge.DocumentVersion", "document__id__exact"),
+    )
+    record_actions = (
+        RecordAction("retry", lambda request, document: documents.retry_document(document=document)),
+        RecordAction(
+            "reprocess",
+            lambda request, document: documents.reprocess_document(document=document),
+            available=lambda document: not document.is_deleted,
+        ),
+    )
+
+    def version_of(self, record: Document) -> DocumentVersion | None:
+        """Return the newest version."""
+        return record.versions.select_related("document").filter(version=record.version).first()
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Refuse: documents are uploaded on their collection's page."""
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Document, form: Any, change: bool) -> None:
+        """Save what is said of the document; title and language have it processed anew."""
+        documents.change_document(document=obj, **{name: form.cleaned_data[name] for name in form.changed_data})
+
+
+@admin.register(DocumentVersion)
+class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
+    """What documents hold. It is shown as plain text, or downloaded: never drawn as a page of ours."""
+
+    description = "What documents hold: the text that was read, and the file that it was read of."
+    list_display = ("__str__", "organization", "content_type", "size", "created_at")
+    list_filter = ("organization", "document", "content_type", "size", "created_at")
+    list_select_related = ("organization", "document")
+    fields = ("document", "version", "content_link", "content_type", "size", "content_hash", "text_shown")
+    readonly_fields = ("content_link", "text_shown")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        """Return the versions without their files."""
+        return super().get_queryset(request).defer("original")
+
+    def version_of(self, record: DocumentVersion) -> DocumentVersion:
+        """Return the version itself."""
+        return record
+
+    @admin.display(description="Text")
+    def text_shown(self, version: DocumentVersion) -> str:
+        """Return the text's beginning."""
+        if version.text is None:
+            return "-"
+        cut = "…" if len(version.text) > SHOWN_CHARACTERS else ""
+        return format_html("<pre>{}{}</pre>", version.text[:SHOWN_CHARACTERS], cut)
+
+
+@admin.register(Chunk)
+class ChunkAdmin(SearchPage, ReadOnlyAdmin):
+    """Chunks, to read: they follow from their document."""
+
+    description = "The passages that search finds."
+    list_display = ("__str__", "organization", "collection", "position", "token_count", "created_at")
+    list_filter = ("organization", "collection", "document", "created_at")
+    list_select_related = ("organization", "collection", "document")
+    fields = (
+        "collection",
+        "document",
+        "position",
+        "heading_path",
+        "text",
+        "char_start",
+        "char_end",
+        "token_count",
+        "language",
+        "lexemes",
+    )

@@ -1,0 +1,67 @@
+"""Reads a file from standard input and writes its text and headings as JSON to standard output.
+
+Arguments: the media type; the most characters a text may have; the bytes of memory and the seconds of processor time
+that may be taken; and ``text`` where the input is a text that was extracted before, of which only the headings are
+wanted.
+"""
+
+import json
+import resource
+import sys
+from dataclasses import asdict
+
+from knowledge.extraction import docx, html, outline, pdf, plain
+from knowledge.extraction.base import DOCX, HTML, PDF, XHTML, Extracted, Text, UnreadableError, cleaned
+
+
+def main(content_type: str, most_characters: int, memory: int, seconds: int, *, extracted: bool) -> dict[str, object]:
+    """Return what is to be written: an ``Extracted``, or an ``error``."""
+    confine(memory, seconds)
+    content = sys.stdin.buffer.read()
+    try:
+        read = Text(content.decode()) if extracted else read_file(content, content_type, most_characters)
+        text = _checked(read.text if extracted else cleaned(read.text), most_characters)
+        headings = outline.outline(text, content_type)
+    except UnreadableError as error:
+        return {"error": str(error)}
+    except (MemoryError, RecursionError):
+        return {"error": "Reading it takes more memory than is allowed."}
+    title = read.title or (headings[0].text if headings and headings[0].level == 1 else "")
+    return asdict(Extracted(text, cleaned(title), headings))
+
+
+def _checked(text: str, most_characters: int) -> str:
+    if len(text) > most_characters:
+        raise UnreadableError(
+            f"Its text has more than {most_characters:,} characters, which is the most that is taken. Split it."
+        )
+    if not text.strip():
+        raise UnreadableError("It has no text.")
+    return text
+
+
+def confine(memory: int, seconds: int) -> None:
+    """Bound what this process may take: memory, processor time, no files written."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def read_file(content: bytes, content_type: str, most_characters: int) -> Text:
+    """Return the text of a file of any known type."""
+    if content_type == PDF:
+        return pdf.read(content, most_characters)
+    if content_type == DOCX:
+        return docx.read(content)
+    if content_type in (HTML, XHTML):
+        return html.read(content)
+    if content_type.startswith("text/"):
+        return Text(plain.decode(content))
+    raise UnreadableError(f"Nothing here reads {content_type}.")
+
+
+if __name__ == "__main__":
+    kind, characters, bytes_, cpu, *rest = sys.argv[1:]
+    answer = main(kind, int(characters), int(bytes_), int(cpu), extracted=rest == ["text"])
+    sys.stdout.buffer.write(json.dumps(answer).encode())

@@ -1,0 +1,78 @@
+"""The headings of a text: of Markdown and reStructuredText as their rules say, of others the pages."""
+
+import re
+from itertools import pairwise
+
+from knowledge.extraction.base import DOCX, HTML, MARKDOWN, RST, XHTML, Heading, one_line
+
+MARKED_UP = frozenset({MARKDOWN, HTML, XHTML, DOCX})  # whose extracted text is Markdown
+NEWLINE = re.compile(r"\r\n?|\n")  # as CommonMark has it
+ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
+MOST_LEVELS = 6
+
+
+def markdown(text: str) -> list[Heading]:
+    """Return the headings of a Markdown text (CommonMark 0.31), but for those within lists and quotes."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    parser.block.ruler.disable(["reference", "html_block"])
+    inline = MarkdownIt("commonmark")
+    starts = _lines(text)
+    headings = []
+    tokens = parser.parse(text)
+    for opening, content in pairwise(tokens):
+        if opening.type == "heading_open" and opening.level == 0 and opening.map:
+            first, last = opening.map
+            title = one_line(_shown(inline, content.content))
+            if title:
+                headings.append(Heading(starts[first], starts[last], int(opening.tag[1:]), title))
+    return headings
+
+
+def _shown(inline: object, text: str) -> str:
+    """Return what a reader sees of a line of Markdown."""
+    [token] = inline.parseInline(text)  # type: ignore[attr-defined]
+    return "".join(child.content if child.type != "softbreak" else " " for child in token.children)
+
+
+def restructured(text: str) -> list[Heading]:
+    """Return the headings of a reStructuredText: lines underlined by punctuation; how says at which level."""
+    starts = _lines(text)
+    lines = [text[start:end].rstrip() for start, end in pairwise(starts)]
+    styles: list[tuple[str, bool]] = []
+    headings = []
+    for number, (title, under) in enumerate(pairwise(lines)):
+        found = ADORNMENT.fullmatch(under)
+        if not found or not title.strip() or ADORNMENT.fullmatch(title) or len(under) < len(title.strip()):
+            continue
+        over = number > 0 and lines[number - 1] == under
+        if number > 0 and not over and lines[number - 1].strip():
+            continue  # the last line of a paragraph or table
+        style = (found[1], over)
+        if style not in styles:
+            styles.append(style)
+        level = min(styles.index(style) + 1, MOST_LEVELS)
+        headings.append(Heading(starts[number - over], starts[number + 2], level, one_line(title)))
+    return headings
+
+
+def pages(text: str) -> list[Heading]:
+    """Return the begins of pages, in a text that has form feeds between them."""
+    if "\f" not in text:
+        return []
+    begins = [0, *(found.end() for found in re.finditer("\f", text))]
+    return [Heading(start, start, 0, f"Page {number}") for number, start in enumerate(begins, 1)]
+
+
+def outline(text: str, content_type: str) -> list[Heading]:
+    """Return the headings of an extracted text in order; ``content_type`` is what it was extracted from."""
+    if content_type in MARKED_UP:
+        return markdown(text)
+    return restructured(text) if content_type == RST else pages(text)
+
+
+def _lines(text: str) -> list[int]:
+    """Return where each line begins, and where the text ends, twice: a heading may be its last line."""
+    return [0, *(found.end() for found in NEWLINE.finditer(text)), len(text), len(text)]

@@ -1,0 +1,157 @@
+"""``manage.py import_documents COLLECTION PATH…``: files and folders become documents of a collection."""
+
+import sys
+from argparse import ArgumentParser
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError
+from tqdm import tqdm
+
+from core import audit
+from core.errors import ConflictError
+from core.models import Organization
+from knowledge.models import Collection, Document, DocumentStatus
+from knowledge.models.languages import Language
+from knowledge.services.documents import ContentRefusedError, Outcome, content_of, put_document
+from knowledge.services.extraction import BY_SUFFIX
+from knowledge.services.processing import DocumentBusyError, process_document
+
+WORDS = {Outcome.CREATED: "new", Outcome.REPLACED: "with a new version", Outcome.UNCHANGED: "there already"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file to import, and the id that its document gets: its path below the folder that was named."""
+
+    path: Path
+    document_id: str
+
+
+class Command(BaseCommand):
+    """Imports what a collection hasn't yet: to run it again after a change, or a break, does only the rest."""
+
+    help = "Import files and folders into a collection. A worker processes them, or --process does it here and now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the command line."""
+        parser.add_argument("collection", metavar="COLLECTION", help="Its name or id.")
+        parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="A file, or a folder with all in it.")
+        parser.add_argument(
+            "--glob",
+            action="append",
+            metavar="PATTERN",
+            help="Which files of a folder, such as '**/*.md'; may be given again. Default: all of a known kind.",
+        )
+        parser.add_argument("--organization", metavar="SLUG", help="Whose collection, where several have one so named.")
+        parser.add_argument("--create", action="store_true", help="Make the collection where there is none so named.")
+        parser.add_argument("--language", choices=Language.values, default=Language.ENGLISH)
+        parser.add_argument("--process", action="store_true", help="Process the documents here and now.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import, and say what became of each kind of file."""
+        files = sorted(self._files(options["paths"], options["glob"]), key=lambda found: found.document_id)
+        if not files:
+            raise CommandError("There is no file to import.")
+        with audit.context("command", details={"command": "import_documents"}):
+            collection = self._collection(options["collection"], options["organization"], create=options["create"])
+            kept = self._import(collection, files, options["language"])
+            if options["process"]:
+                self._process(kept)
+
+    def _import(self, collection: Collection, files: list[Found], language: str) -> list[Document]:
+        counts: Counter[str] = Counter()
+        kept = []
+        for found in self._bar(files, "Import"):
+            try:
+                document, outcome = put_document(
+                    collection=collection,
+                    content=content_of(found.path.read_bytes(), name=found.path.name),
+                    document_id=found.document_id,
+                    source_uri=found.path.resolve().as_uri(),
+                    language=language,
+                )
+            except (ContentRefusedError, ConflictError, OSError) as error:
+                counts["refused"] += 1
+                self._say(f"{found.path}: {error}")
+            else:
+                counts[WORDS[outcome]] += 1
+                kept.append(document)
+        told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
+        self.stdout.write(f"{len(files):,} files: {told}.")
+        return kept
+
+    def _process(self, documents: list[Document]) -> None:
+        counts: Counter[str] = Counter()
+        for document in self._bar(documents, "Process"):
+            try:
+                processed = process_document(document_id=document.pk)
+            except DocumentBusyError:
+                counts["being processed elsewhere"] += 1
+                continue
+            if processed is None:
+                counts["processed before"] += 1
+                continue
+            counts[processed.status] += 1
+            if processed.status == DocumentStatus.FAILED:
+                self._say(f"{processed.document_id}: {processed.error}")
+        self.stdout.write(f"Processed: {', '.join(f'{count:,} {word}' for word, count in counts.items())}.")
+
+    def _bar(self, items: list[Any], title: str) -> Iterator[Any]:
+        yield from tqdm(items, title, file=sys.stderr, disable=None, unit="file")
+
+    def _say(self, line: str) -> None:
+        """Write a line about one file, above the bar."""
+        with tqdm.external_write_mode(file=sys.stderr):
+            self.stderr.write(line)
+
+    def _files(self, paths: list[Path], patterns: list[str] | None) -> Iterator[Found]:
+        for path in paths:
+            if path.is_file():
+                yield Found(path, path.name)
+            elif path.is_dir():
+                yield from _within(path, patterns)
+            else:
+                raise CommandError(f"There is no {path}.")
+
+    def _collection(self, named: str, slug: str | None, *, create: bool) -> Collection:
+        organizations = Organization.objects.filter(slug=slug) if slug else Organization.objects.all()
+        if slug and not organizations:
+            raise CommandError(f"There is no organization {slug}.")
+        known = Collection.objects.filter(organization__in=organizations)
+        key = _as_id(named)
+        found = list(known.filter(pk=key) if key else known.filter(name=named))
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise CommandError(f"{len(found)} organizations have a collection {named}: say which by --organization.")
+        if not create:
+            raise CommandError(f"There is no collection {named}. --create makes it.")
+        if len(organizations) != 1:
+            raise CommandError("Say by --organization whose collection to make.")
+        return Collection.objects.create(organization=organizations[0], name=named)
+
+
+def _within(folder: Path, patterns: list[str] | None) -> Iterator[Found]:
+    """Yield the files of a folder, but for hidden ones and what links lead out of it."""
+    root = folder.resolve()
+    seen = set()
+    for pattern in patterns or ["**/*"]:
+        for path in root.glob(pattern):
+            below = path.relative_to(root)
+            wanted = bool(patterns) or path.suffix.lstrip(".").lower() in BY_SUFFIX
+            hidden = any(part.startswith(".") for part in below.parts)
+            if wanted and not hidden and path not in seen and path.is_file() and path.resolve().is_relative_to(root):
+                seen.add(path)
+                yield Found(path, f"{root.name}/{below.as_posix()}")
+
+
+def _as_id(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

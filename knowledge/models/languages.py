@@ -1,0 +1,37 @@
+"""The languages whose words PostgreSQL reduces to stems."""
+
+from django.db import models
+
+
+class Language(models.TextChoices):
+    """A language by its code of ISO 639-1; ``und`` (ISO 639-2, undetermined) leaves words as they are."""
+
+    ARABIC = "ar", "Arabic"
+    ARMENIAN = "hy", "Armenian"
+    BASQUE = "eu", "Basque"
+    CATALAN = "ca", "Catalan"
+    DANISH = "da", "Danish"
+    DUTCH = "nl", "Dutch"
+    ENGLISH = "en", "English"
+    FINNISH = "fi", "Finnish"
+    FRENCH = "fr", "French"
+    GERMAN = "de", "German"
+    GREEK = "el", "Greek"
+    HINDI = "hi", "Hindi"
+    HUNGARIAN = "hu", "Hungarian"
+    INDONESIAN = "id", "Indonesian"
+    IRISH = "ga", "Irish"
+    ITALIAN = "it", "Italian"
+    LITHUANIAN = "lt", "Lithuanian"
+    NEPALI = "ne", "Nepali"
+    NORWEGIAN = "no", "Norwegian"
+    PORTUGUESE = "pt", "Portuguese"
+    ROMANIAN = "ro", "Romanian"
+    RUSSIAN = "ru", "Russian"
+    SERBIAN = "sr", "Serbian"
+    SPANISH = "es", "Spanish"
+    SWEDISH = "sv", "Swedish"
+    TAMIL = "ta", "Tamil"
+    TURKISH = "tr", "Turkish"
+    YIDDISH = "yi", "Yiddish"
+    UNDETERMINED = "und", "Another, or several"

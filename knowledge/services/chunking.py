@@ -1,0 +1,146 @@
+"""Splitting a text into chunks that follow its headings, paragraphs and sentences, and fit a model.
+
+Below the headings, semantic-text-splitter takes the largest whole units (paragraphs, sentences, words) that fit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from knowledge.extraction.base import Heading
+from knowledge.extraction.outline import MARKED_UP
+from knowledge.models.chunks import passage
+
+LONGEST_TOKEN = 16  # characters that count as one token at least: some models take a word of any length for one
+SMALL = 8  # a section of less than this part of a chunk joins the next
+AT_ONCE = 200_000  # characters split together: what splitting takes grows faster than the text
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A passage: ``text`` is the document's text from ``start`` to ``end``, in characters."""
+
+    heading_path: list[str]
+    start: int
+    end: int
+    text: str
+    token_count: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under one heading: the heading begins at ``start``, what it is over at ``body``."""
+
+    path: tuple[str, ...]
+    start: int
+    body: int
+    end: int
+
+
+def split(
+    text: str,
+    *,
+    title: str,
+    headings: Sequence[Heading],
+    content_type: str,
+    size: int,
+    overlap: int,
+    count_tokens: Callable[[str], int],
+) -> Iterator[Piece]:
+    """Yield the passages of a text in order.
+
+    ``size`` is the most tokens of a passage and the headings before it, ``overlap`` how many a passage may repeat of
+    the one before it under the same heading.
+    """
+
+    def count(part: str) -> int:
+        return max(count_tokens(part), len(part) // LONGEST_TOKEN)
+
+    markup = content_type in MARKED_UP
+    pages = [heading for heading in headings if heading.level == 0]
+    for section in _joined(_sections(text, title, headings), text, size // SMALL, size, count):
+        prefix = count(passage(list(section.path), ""))
+        capacity = max(size - prefix, size // 2)
+        splitter = _splitter(markup, count, capacity, min(overlap, capacity // 2))
+        for start, part in _parts(splitter, text, section):
+            path = [*section.path, *_page(pages, start)]
+            yield Piece(path, start, start + len(part), part, max(count_tokens(part), 1))
+
+
+def _splitter(markup: bool, count: Callable[[str], int], capacity: int, overlap: int) -> Any:
+    from semantic_text_splitter import MarkdownSplitter, TextSplitter  # which only workers need
+
+    kind = MarkdownSplitter if markup else TextSplitter
+    return kind.from_callback(count, capacity, overlap=overlap)
+
+
+def _parts(splitter: Any, text: str, section: Section) -> Iterator[tuple[int, str]]:
+    start = section.body
+    while start < section.end:
+        end = min(start + AT_ONCE, section.end)
+        if end < section.end:
+            end = max(text.rfind(" ", start + 1, end), text.rfind("\n", start + 1, end)) + 1 or end
+        for offset, part in splitter.chunk_indices(text[start:end]):
+            yield start + offset, part
+        start = end
+
+
+def _sections(text: str, title: str, headings: Sequence[Heading]) -> Iterator[Section]:
+    """Yield the sections in order. A path begins with the title, which the same words at the top don't repeat."""
+    above: list[Heading] = []
+    start, body = 0, 0
+    parting = [heading for heading in headings if heading.level]
+    for heading in chain(parting, [None]):
+        end = heading.start if heading else len(text)
+        names = [each.text for each in above]
+        if names and names[0] == title:
+            names = names[1:]
+        if end > start:
+            yield Section((title, *names), start, body, end)
+        if heading:
+            above = [each for each in above if each.level < heading.level] + [heading]
+            start, body = heading.start, heading.end
+
+
+def _joined(
+    sections: Iterator[Section], text: str, small: int, size: int, count: Callable[[str], int]
+) -> Iterator[Section]:
+    """Join sections too small to be found by what they say with those that follow, under what they share of a path.
+
+    One that has nothing under its heading stands for its heading, unless what follows stands under that too.
+    """
+    waiting: Section | None = None
+    bare = False  # whether what waits is a heading alone
+    for section in sections:
+        if waiting is not None and not (bare and section.path[: len(waiting.path)] == waiting.path):
+            together = Section(_shared(waiting.path, section.path), waiting.start, waiting.start, section.end)
+            if count(text[together.start : together.end]) <= size * 3 // 4:
+                section = together
+            else:
+                yield waiting
+        bare = not text[section.body : section.end].strip()
+        if bare:
+            section = Section(section.path, section.start, section.start, section.end)
+        waiting = None
+        if count(text[section.body : section.end]) < small:
+            waiting = section
+        else:
+            yield section
+    if waiting is not None and text[waiting.start : waiting.end].strip():
+        yield waiting
+
+
+def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    shared = []
+    for left, right in zip(one, other, strict=False):
+        if left != right:
+            break
+        shared.append(left)
+    return tuple(shared)
+
+
+def _page(pages: list[Heading], start: int) -> list[str]:
+    """Return the page that a passage begins on, where there are pages."""
+    found = [page.text for page in pages if page.start <= start]
+    return found[-1:]

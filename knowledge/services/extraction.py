@@ -1,0 +1,112 @@
+"""Text and headings of a file, read in a process of its own: that of ``knowledge.extraction``.
+
+It has no environment, and so no secrets; what it may take of memory, processor time and time is set; it writes no
+files. What a hostile file can reach is that its own reading fails.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+
+from django.conf import settings
+
+from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PDF, RST, XHTML, Extracted, Heading, UnreadableError
+from knowledge.extraction.outline import MARKED_UP, pages
+
+__all__ = ["Extracted", "Heading", "UnreadableError", "extract", "is_readable", "type_of"]
+
+OCTETS = "application/octet-stream"
+BY_SUFFIX = {
+    "md": MARKDOWN,
+    "markdown": MARKDOWN,
+    "html": HTML,
+    "htm": HTML,
+    "xhtml": XHTML,
+    "pdf": PDF,
+    "docx": DOCX,
+    "rst": RST,
+    "txt": "text/plain",
+    "text": "text/plain",
+    "log": "text/plain",
+    "csv": "text/csv",
+    "py": "text/x-python",
+}
+ALIASES = {"text/x-markdown": MARKDOWN, "text/restructuredtext": RST, "application/x-pdf": PDF}
+# What clients send where they don't know better: the name of the file tells more.
+VAGUE = frozenset({"", OCTETS, "text/plain", "application/zip", "binary/octet-stream"})
+TOO_MUCH = "Reading it takes more time or memory than is allowed."
+
+
+def is_readable(content_type: str) -> bool:
+    """Tell whether documents of this media type can be read."""
+    return content_type.startswith("text/") or content_type in (PDF, DOCX, XHTML)
+
+
+def type_of(*, declared: str, name: str, content: bytes) -> str:
+    """Return the media type of a file, in lower case and without parameters.
+
+    The declared one counts, unless it says nothing; then the file's name; then how the content begins.
+    """
+    kind = declared.partition(";")[0].strip().lower()
+    kind = ALIASES.get(kind, kind)
+    if kind not in VAGUE:
+        return kind
+    suffix = name.rpartition(".")[2].lower()
+    if suffix in BY_SUFFIX:
+        return BY_SUFFIX[suffix]
+    if content.startswith(b"%PDF-"):
+        return PDF
+    if content[:1024].lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
+        return HTML
+    return kind or OCTETS
+
+
+def extract(*, content_type: str, original: bytes | None, text: str | None) -> Extracted:
+    """Return the text and headings of a file, or the headings of a text that is known already.
+
+    Not to be called in a transaction: it takes as long as ``EXTRACTION_SECONDS`` allows.
+
+    Raises:
+        UnreadableError: the file can't be read; the message tells people why.
+    """
+    known = text is not None
+    if text is not None and content_type not in (*MARKED_UP, RST) and len(text) <= settings.DOCUMENT_MAX_CHARACTERS:
+        return Extracted(text, "", pages(text))  # nothing that a text could make difficult
+    content = text.encode() if text is not None else original
+    assert content is not None, "A version has an original or a text."
+    command = [
+        sys.executable,
+        "-m",
+        "knowledge.extraction",
+        content_type,
+        str(settings.DOCUMENT_MAX_CHARACTERS),
+        str(settings.EXTRACTION_MEMORY_BYTES),
+        str(settings.EXTRACTION_SECONDS),
+        *(["text"] if known else []),
+    ]
+    try:
+        done = subprocess.run(  # noqa: S603 (no shell; the arguments are ours but for a media type, which is checked)
+            command,
+            input=content,
+            capture_output=True,
+            cwd=settings.BASE_DIR,
+            env={"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            timeout=2 * settings.EXTRACTION_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise UnreadableError(TOO_MUCH) from error
+    if done.returncode == 0:
+        return _answer(done.stdout, text)
+    if -done.returncode in (signal.SIGXCPU, signal.SIGKILL) or b"MemoryError" in done.stderr:
+        raise UnreadableError(TOO_MUCH)
+    raise UnreadableError("The file broke what reads it; it may be damaged.")
+
+
+def _answer(output: bytes, text: str | None) -> Extracted:
+    answer = json.loads(output)
+    if error := answer.get("error"):
+        raise UnreadableError(error)
+    headings = [Heading(**each) for each in answer["headings"]]
+    return Extracted(text if text is not None else answer["text"], answer["title"], headings)

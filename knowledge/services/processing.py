@@ -1,0 +1,239 @@
+"""Processing: from what came to chunks with vectors, which take the old ones' place in one transaction.
+
+Whoever processes a document holds it by a lease, which it renews as it goes on. If it dies, the lease lapses, and the
+next one starts again from what is stored: the text, once it is extracted. What it did before that it does again, and
+nothing of it shows, since all that others see is written at the end, by whoever holds the lease then. Reading,
+splitting and embedding happen outside of any transaction.
+"""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from uuid import UUID, uuid4
+
+import numpy as np
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Now
+
+from knowledge.embedders import EmbedderUnavailable, EmbeddingError, Vectors, embedder
+from knowledge.models import Chunk, Document, DocumentStatus, DocumentVersion
+from knowledge.models.chunks import passage
+from knowledge.services.chunking import Piece, split
+from knowledge.services.documents import base_name
+from knowledge.services.extraction import Extracted, UnreadableError, extract
+from knowledge.services.indexing import ModelsChangedError, embed, store
+
+logger = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 5
+PASSAGES_AT_ONCE = 32  # some two seconds of the default embedder
+ROWS_AT_ONCE = 500
+
+
+class DocumentBusyError(Exception):
+    """Somebody else is processing the document, or died at it and its lease hasn't lapsed yet."""
+
+
+class LeaseLostError(Exception):
+    """The document was taken over, replaced or deleted meanwhile: what was done for it counts no more."""
+
+
+@dataclass
+class Lease:
+    """The right to process a document, for as long as it is renewed in time."""
+
+    document: Document
+    token: UUID
+    renewed: float = 0.0
+
+    def renew(self) -> None:
+        """Extend the lease, if that is due. Raises LeaseLostError when it is another's by now."""
+        if time.monotonic() - self.renewed < lease_seconds() / 10:
+            return
+        self.renewed = time.monotonic()
+        if not self.held().update(lease_expires_at=_lapse()):
+            raise LeaseLostError
+
+    def held(self) -> QuerySet[Document]:
+        """Return the document as long as the lease is this one's."""
+        return Document.objects.filter(pk=self.document.pk, lease_token=self.token)
+
+    def let_go(self, status: DocumentStatus, **changes: object) -> None:
+        """End the lease with the document in the given status. Raises LeaseLostError when it is another's by now."""
+        if not self.held().update(status=status, lease_token=None, lease_expires_at=None, **changes):
+            raise LeaseLostError
+
+
+def lease_seconds() -> int:
+    """Return how long a lease lasts: longer than the longest step between renewals, which is reading a file."""
+    seconds: int = 2 * settings.EXTRACTION_SECONDS + 60
+    return seconds
+
+
+def process_document(*, document_id: UUID) -> Document | None:
+    """Process a document that waits for it, and return it; None when there is nothing to do.
+
+    It ends as ready, or as failed with a reason for people. Not to be called in a transaction.
+
+    Raises:
+        DocumentBusyError: somebody else is at it; try again later.
+        EmbedderUnavailable: the embedder can't be reached; the document waits again.
+        ModelsChangedError: the collection changed its model meanwhile; likewise.
+    """
+    lease = claim(document_id)
+    if lease is None:
+        return None
+    try:
+        with _unless_lost(lease):
+            _process(lease)
+    except (EmbedderUnavailable, ModelsChangedError):
+        _give_back(lease, attempts=F("attempts") - 1)  # no fault of the document's
+        raise
+    except (UnreadableError, EmbeddingError) as error:
+        _fail(lease, str(error))
+    except Exception:
+        _give_back(lease)
+        raise
+    return Document.objects.filter(pk=document_id).first()
+
+
+def claim(document_id: UUID) -> Lease | None:
+    """Take a document that waits, or whose processing died; None when there is nothing to do for it.
+
+    One whose processing breaks off again and again is failed. Raises DocumentBusyError when another holds it.
+    """
+    token = uuid4()
+    with transaction.atomic():
+        waiting = Document.objects.claimable().select_for_update(no_key=True, of=("self",)).filter(pk=document_id)
+        document = waiting.select_related("collection").first()
+        if document is None:
+            if Document.objects.alive().filter(pk=document_id, status=DocumentStatus.PROCESSING).exists():
+                raise DocumentBusyError(f"Document {document_id} is being processed.")
+            return None
+        Document.objects.filter(pk=document_id).update(
+            status=DocumentStatus.PROCESSING,
+            attempts=F("attempts") + 1,
+            lease_token=token,
+            lease_expires_at=_lapse(),
+        )
+    lease = Lease(document, token, time.monotonic())
+    if document.attempts >= MOST_ATTEMPTS:
+        _fail(lease, f"Processing it broke off {document.attempts} times, for a reason that the log may tell.")
+        return None
+    return lease
+
+
+def _process(lease: Lease) -> None:
+    document = lease.document
+    version = document.versions.get(version=document.version)
+    found = extract(content_type=version.content_type, original=_bytes(version.original), text=version.text)
+    lease.renew()
+    if version.text is None:
+        # Kept now, so that who takes over needn't read the file again.
+        DocumentVersion.objects.filter(pk=version.pk).update(text=found.text)
+    title = (document.title or found.title or base_name(document.document_id))[:500]
+    pieces: list[Piece] = []
+    made: list[dict[str, Vectors]] = []
+    for batch in _batches(_split(document, version, found, title, lease), PASSAGES_AT_ONCE):
+        passages = [passage(piece.heading_path, piece.text) for piece in batch]
+        pieces += batch
+        made.append(embed(collection=document.collection, passages=passages))
+        lease.renew()
+    if not pieces:
+        raise UnreadableError("It has no text.")
+    vectors = {model: np.concatenate([each[model] for each in made]) for model in made[0]}
+    _finish(lease, title, pieces, vectors)
+
+
+def _split(document: Document, version: DocumentVersion, found: Extracted, title: str, lease: Lease) -> Iterator[Piece]:
+    collection = document.collection
+    model = embedder(collection.embedding_model)
+    pieces = split(
+        found.text,
+        title=title,
+        headings=found.headings,
+        content_type=version.content_type,
+        size=min(collection.chunk_size, model.max_tokens),
+        overlap=collection.chunk_overlap,
+        count_tokens=model.count_tokens,
+    )
+    for piece in pieces:
+        lease.renew()
+        yield piece
+
+
+@transaction.atomic
+def _finish(lease: Lease, title: str, pieces: list[Piece], vectors: dict[str, Vectors]) -> None:
+    """Put the new chunks in the old ones' place, with their vectors."""
+    document = lease.document
+    if not lease.held().select_for_update(no_key=True).exists():
+        raise LeaseLostError
+    Chunk.objects.filter(document=document).delete()
+    chunks = [_chunk(document, position, piece) for position, piece in enumerate(pieces)]
+    Chunk.objects.bulk_create(chunks, ROWS_AT_ONCE)
+    store(collection_id=document.collection_id, chunks=[chunk.pk for chunk in chunks], vectors=vectors)
+    document.versions.filter(version__lt=document.version).delete()
+    lease.let_go(
+        DocumentStatus.READY,
+        title=title,
+        indexed_version=document.version,
+        embedding_model=document.collection.embedding_model,
+        processed_at=Now(),
+    )
+
+
+def _chunk(document: Document, position: int, piece: Piece) -> Chunk:
+    return Chunk(
+        organization_id=document.organization_id,
+        collection_id=document.collection_id,
+        document=document,
+        position=position,
+        heading_path=piece.heading_path,
+        char_start=piece.start,
+        char_end=piece.end,
+        text=piece.text,
+        language=document.language,
+        token_count=piece.token_count,
+    )
+
+
+def _fail(lease: Lease, error: str) -> None:
+    """End processing with a reason for people; what search found before, it finds still."""
+    with _unless_lost(lease):
+        lease.let_go(DocumentStatus.FAILED, error=error)
+
+
+def _give_back(lease: Lease, **changes: object) -> None:
+    """Let the document wait again."""
+    with _unless_lost(lease):
+        lease.let_go(DocumentStatus.PENDING, **changes)
+
+
+@contextmanager
+def _unless_lost(lease: Lease) -> Iterator[None]:
+    """Do what the holder of a lease does, or leave it to whoever holds it by now."""
+    try:
+        yield
+    except LeaseLostError:
+        logger.info("Document %s was changed or taken over while it was processed.", lease.document.pk)
+
+
+def _lapse() -> CombinedExpression:
+    return Now() + timedelta(seconds=lease_seconds())
+
+
+def _bytes(value: bytes | memoryview | None) -> bytes | None:
+    return None if value is None else bytes(value)
+
+
+def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
+    each = iter(pieces)
+    while batch := list(islice(each, size)):
+        yield batch

@@ -1,0 +1,235 @@
+"""Search: a question in, the passages that answer it out.
+
+Two sides look for candidates: vectors by what the question means, BM25 by its words. The best of both are scored
+exactly by both; each score is scaled over the candidates to 0 to 1, and the two are added by the weight of the hit's
+collection. (Adding reciprocal ranks instead makes the worse side count as much as the better one.)
+"""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, models, transaction
+from psycopg.types.json import Jsonb
+
+from core.connections import lend_back
+from knowledge.embedders import Vectors, embedder
+from knowledge.models import Collection
+from knowledge.models.chunks import HEADINGS_JOIN
+from knowledge.sql import search as sql
+
+CANDIDATES = 50  # of each side
+MOST_HITS = 100
+MOST_NEIGHBOURS = 5
+MOST_CHARACTERS = 2000  # of a question
+# How many chunks the words may bring as candidates. Commoner words are weighed, but bring none of their own.
+WORD_BUDGET = 3000
+# Up to so many chunks, reading all vectors is quicker than the index. Above, the index must find 50 of them by looking
+# at 50 out of each share that they are of the table, some ten times as dear as reading one in passing.
+EXACT_CHUNKS = 20_000
+INDEX_COST = 10 * CANDIDATES
+# Characters that no language has (Unicode's private use area) surround matched words until all else is escaped.
+START, STOP = "\ue000", "\ue001"
+
+
+class Mode(models.TextChoices):
+    """By what to search."""
+
+    HYBRID = "hybrid", "Meaning and words"
+    VECTOR = "vector", "Meaning"
+    TEXT = "text", "Words"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for, and where.
+
+    Args:
+        text: the question, or some words.
+        collections: where to search; none: in all of the organization.
+        metadata: what a document's metadata must contain, as jsonb's ``@>`` has it.
+        created_after: the earliest time at which a document was made, itself included.
+        created_before: the time before which it was made.
+        mode: by what to search.
+        limit: how many hits, at most `MOST_HITS`.
+        neighbours: how many chunks before and after each hit to show with it.
+    """
+
+    text: str
+    collections: Sequence[UUID] = ()
+    metadata: Mapping[str, Any] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    mode: Mode = Mode.HYBRID
+    limit: int = 10
+    neighbours: int = 0
+
+    def filters(self) -> dict[str, Any]:
+        """Return the filters of documents that are asked for, by name."""
+        asked = {
+            "metadata": dict(self.metadata) if self.metadata else None,
+            "created_after": self.created_after,
+            "created_before": self.created_before,
+        }
+        return {name: value for name, value in asked.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A chunk beside a hit."""
+
+    id: UUID
+    position: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A chunk that was found.
+
+    ``score`` orders the hits: from 0 to 1 by both sides, else the cosine or the BM25 score itself. ``vector_score`` is
+    the cosine, ``text_score`` BM25's; ranks are among the candidates, from 1, and missing where a side didn't find it;
+    parts are the scores scaled over the candidates.
+    ``marked`` is the text as HTML, escaped, with matched words in ``<mark>``.
+    """
+
+    score: float
+    text_score: float
+    text_rank: int | None
+    text_part: float
+    vector_score: float | None
+    vector_rank: int | None
+    vector_part: float
+    chunk: UUID
+    position: int
+    heading_path: list[str]
+    char_start: int
+    char_end: int
+    text: str
+    marked: str
+    collection: UUID
+    document: UUID
+    document_id: str
+    title: str
+    source_uri: str
+    version: int
+    metadata: dict[str, Any]
+    created_at: datetime
+    neighbours: list[Neighbour]
+
+    @property
+    def citation(self) -> str:
+        """Return where the passage stands, for people: title, headings, number, source."""
+        path = self.heading_path if self.heading_path[:1] == [self.title] else [self.title, *self.heading_path]
+        source = f" ({self.source_uri})" if self.source_uri else ""
+        return f"{HEADINGS_JOIN.join(path)}, passage {self.position + 1}{source}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A collection that is searched."""
+
+    id: UUID
+    model: str
+    weight: float
+
+
+def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, Vectors] | None = None) -> list[Hit]:
+    """Return the chunks of an organization that answer a question, the best first.
+
+    Args:
+        organization_id: whose documents are searched.
+        question: what for, and where.
+        vectors: the question's vector by each model, where that is known already.
+
+    Raises:
+        EmbeddingError: the question has no vector, or a collection's model is unknown here.
+        EmbedderUnavailable: an embedder can't be reached; a search by text needs none.
+    """
+    sources, is_all = _sources(organization_id, question)
+    if not sources:
+        return []
+    if question.mode == Mode.TEXT:
+        vectors = {}
+    elif vectors is None:
+        vectors = vectors_of(question.text, {source.model for source in sources})
+    filters = question.filters()
+    given = {
+        "organization": organization_id,
+        "query": question.text,
+        "sources": [source.id for source in sources],
+        "weights": [source.weight for source in sources],
+        "models": [source.model for source in sources],
+        "models_once": list(vectors),
+        "vectors": list(map(_written, vectors.values())),
+        "side": CANDIDATES if question.mode == Mode.HYBRID else max(CANDIDATES, question.limit),
+        "limit": question.limit,
+        "neighbours": question.neighbours,
+        "budget": WORD_BUDGET,
+        "start": START,
+        "stop": STOP,
+        **_filter_values(filters),
+    }
+    given |= {f"model_{number}": model for number, model in enumerate(vectors)}
+    whole = is_all and len({source.model for source in sources}) == 1
+    with transaction.atomic(), connection.cursor() as cursor:
+        share, by_index = _extent(cursor, given, filters, is_all)
+        statement = sql.statement(
+            mode=question.mode.value,
+            scope=sql.scope(all_collections=whole, filters=filters),
+            dimensions=[len(vector) for vector in vectors.values()],
+            by_index=by_index,
+        )
+        cursor.execute(statement, given | {"share": share})
+        return [_hit(row) for row in cursor.fetchall()]
+
+
+def _sources(organization_id: UUID, question: Question) -> tuple[list[Source], bool]:
+    """Return the collections to search, and whether they are all."""
+    rows = Collection.objects.for_organization(organization_id).order_by("pk")
+    found = [Source(*row) for row in rows.values_list("pk", "search_model", "hybrid_weight")]
+    if not question.collections:
+        return found, True
+    asked = set(question.collections)
+    return [source for source in found if source.id in asked], False
+
+
+def vectors_of(text: str, models: set[str]) -> dict[str, Vectors]:
+    """Return the question's vector by each model."""
+    if any(model.startswith("openai:") for model in models):
+        lend_back()
+    return {model: embedder(model).embed_query(text) for model in sorted(models)}
+
+
+def _written(vector: Vectors) -> str:
+    """Return a vector as PostgreSQL reads it, as exactly as 16 bits a number are."""
+    return f"[{','.join(f'{number:.5g}' for number in vector.tolist())}]"
+
+
+def _filter_values(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: Jsonb(value) if name == "metadata" else value for name, value in filters.items()}
+
+
+def _extent(cursor: Any, given: Mapping[str, Any], filters: Mapping[str, Any], is_all: bool) -> tuple[float, bool]:
+    """Return what share of the organization's chunks is searched, and whether their vectors are found by an index."""
+    cursor.execute(sql.EXTENT, given)
+    everything, rows, *_ = cursor.fetchone()
+    chunks = everything
+    if filters or not is_all:
+        cursor.execute(sql.extent(filters), given)
+        [chunks] = cursor.fetchone()
+    by_index = chunks > EXACT_CHUNKS and chunks**2 > INDEX_COST * rows
+    return float(chunks) / float(everything or 1), by_index
+
+
+def _hit(row: Sequence[Any]) -> Hit:
+    values = dict(zip(sql.COLUMNS, row, strict=True))
+    marked = html.escape(values["marked"]).replace(START, "<mark>").replace(STOP, "</mark>")
+    beside = json.loads(values["neighbours"])  # Django leaves parsing to its fields
+    neighbours = [Neighbour(UUID(each["id"]), each["position"], each["text"]) for each in beside]
+    metadata = json.loads(values["metadata"])
+    return Hit(**values | {"marked": marked, "neighbours": neighbours, "metadata": metadata})

@@ -1,0 +1,1 @@
+"""Knowledge's larger statements, and the functions of its triggers."""

@@ -1,0 +1,437 @@
+"""Webhooks: what committed is told, signed, in order, again until it arrives; what was rolled back never is."""
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import transaction
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from standardwebhooks import Webhook as Verifier
+
+from agents.models import Project
+from core import encryption
+from core.encryption import UnreadableSecretError, reveal
+from core.models import AuditEvent, Organization, Webhook, WebhookDelivery
+from core.services import webhooks
+from core.services.webhooks_dispatch import dispatch, prepare
+from core.services.webhooks_outcome import TRIES, WAITS, Outcome, asked_wait, settle, wait_after
+from tests.core.receiver import Received, Receiver, receiving
+from tests.factories.agents.projects import ProjectFactory
+from tests.factories.core import (
+    WEBHOOK_SECRET,
+    OrganizationFactory,
+    UserFactory,
+    WebhookDeliveryFactory,
+    WebhookFactory,
+)
+from tests.kit.cast import Actor
+from tests.kit.sql import refused, run
+
+NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def _open(settings: Any) -> None:
+    """The operator lets requests come to this machine."""
+    settings.OUTBOUND_ALLOW = [ip_network("127.0.0.0/8")]
+
+
+@pytest.fixture
+def receiver(settings: Any) -> Iterator[Receiver]:
+    settings.OUTBOUND_ALLOW = [ip_network("127.0.0.0/8")]
+    with receiving() as listening:
+        yield listening
+
+
+def deliveries(webhook: Webhook) -> list[tuple[str, str]]:
+    """Return the event types and statuses of a webhook's deliveries, oldest first."""
+    rows = WebhookDelivery.objects.filter(webhook=webhook).order_by("id")
+    return list(rows.values_list("event_type", "status"))
+
+
+def make_due() -> None:
+    """Let every wait be over, as if time had passed."""
+    run("UPDATE core_webhookdelivery SET next_attempt_at = now() WHERE status = 'pending'")
+
+
+# --- What the database notes -----------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_raw_sql_is_told_too_and_a_change_rolled_back_is_not(organization: Organization) -> None:
+    webhook = WebhookFactory(organization=organization, event_types=["project.*"])
+    project = ProjectFactory(organization=organization)
+    run("UPDATE agents_project SET name = 'By hand' WHERE id = %s", project.pk)
+    with transaction.atomic():
+        run("UPDATE agents_project SET name = 'Never' WHERE id = %s", project.pk)
+        transaction.set_rollback(True)
+    assert deliveries(webhook) == [("project.create", "pending"), ("project.update", "pending")]
+    told = WebhookDelivery.objects.get(event_type="project.update")
+    assert told.event.new_value == {"name": "By hand"}
+    assert (told.resource_id, told.organization_id) == (project.pk, organization.pk)
+    # And somebody is asked to send them: once, though there were two.
+    assert run("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'core.tasks.dispatch_webhooks'") == [(1,)]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("patterns", "expected"),
+    [(["*"], 1), (["project.*"], 1), (["task.*", "project.create"], 1), (["project.update"], 0), (["projects.*"], 0)],
+)
+def test_who_is_told_is_a_matter_of_patterns(patterns: list[str], expected: int, organization: Organization) -> None:
+    webhook = WebhookFactory(organization=organization, event_types=patterns)
+    WebhookDelivery.objects.all().delete()
+    ProjectFactory(organization=organization, squad=None)
+    ProjectFactory(organization=OrganizationFactory())
+    told = [event for event, _ in deliveries(webhook) if event.startswith("project.")]
+    assert len(told) == expected
+
+
+@pytest.mark.django_db
+def test_a_webhook_that_is_off_is_told_nothing(organization: Organization) -> None:
+    webhook = WebhookFactory(organization=organization, event_types=["*"], is_active=False)
+    ProjectFactory(organization=organization)
+    assert deliveries(webhook) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("url", "ftp://example.org/", "core_webhook_url_shape"),
+        ("url", "https://user:pass@example.org/", "core_webhook_url_shape"),
+        ("url", "https://", "core_webhook_url_shape"),
+        ("event_types", [], "core_webhook_event_types_shape"),
+        ("event_types", ["task"], "core_webhook_event_types_shape"),
+        ("event_types", ["task.* *"], "core_webhook_event_types_shape"),
+        ("event_types", ["*.complete"], "core_webhook_event_types_shape"),
+        ("pause_reason", "failing", "core_webhook_paused"),
+        ("secret", "", "core_webhook_secret_given"),
+    ],
+)
+def test_the_database_refuses(column: str, value: Any, rule: str) -> None:
+    WebhookFactory()
+    assert refused(f"UPDATE core_webhook SET {column} = %s", value) == rule
+
+
+@pytest.mark.django_db
+def test_an_event_goes_to_a_webhook_once_and_never_across_organizations() -> None:
+    delivery = WebhookDeliveryFactory()
+    columns = "organization_id, webhook_id, event_id, event_type, status, attempt_count"
+    again = f"INSERT INTO core_webhookdelivery ({columns}) SELECT {columns} FROM core_webhookdelivery"
+    assert refused(again) == "core_webhookdelivery_once"
+    other = OrganizationFactory()
+    stray = f"INSERT INTO core_webhookdelivery ({columns}) VALUES (%s, %s, muster_uuid7(), 'a.b', 'pending', 0)"
+    assert refused(stray, other.pk, delivery.webhook_id) == "core_webhookdelivery_same_organization"
+    assert refused("UPDATE core_webhookdelivery SET status = 'failed'") == "core_webhookdelivery_when_due"
+
+
+# --- Secrets ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_secret_is_encrypted_in_the_database_and_redacted_in_the_log() -> None:
+    webhook = WebhookFactory()
+    [(stored,)] = run("SELECT secret FROM core_webhook")
+    assert stored.startswith("gAAAAA")
+    assert reveal(Webhook.objects.get().secret) == reveal(webhook.secret) == WEBHOOK_SECRET
+    assert WEBHOOK_SECRET not in repr(webhook) + str(webhook)
+    webhooks.rotate_secret(webhook=webhook)
+    events = str(run("SELECT old_value, new_value FROM core_auditevent WHERE resource_type = 'webhook'"))
+    assert "[redacted]" in events
+    assert "whsec_" not in events
+    assert "gAAAAA" not in events
+
+
+@pytest.mark.django_db
+def test_keys_rotate(settings: Any) -> None:
+    first, second = (encryption.base64.urlsafe_b64encode(bytes([number] * 32)).decode() for number in (1, 2))
+    settings.ENCRYPTION_KEYS = [first]
+    WebhookFactory()
+    settings.ENCRYPTION_KEYS = [second, first]
+    assert reveal(Webhook.objects.get().secret) == WEBHOOK_SECRET
+    assert encryption.rotate() == 1
+    settings.ENCRYPTION_KEYS = [second]
+    assert reveal(Webhook.objects.get().secret) == WEBHOOK_SECRET
+    settings.ENCRYPTION_KEYS = [first]
+    lost = Webhook.objects.get()
+    with pytest.raises(UnreadableSecretError):
+        lost.signing_secrets()
+    with pytest.raises(UnreadableSecretError, match="No key decrypts “secret”"):
+        encryption.rotate()
+    assert webhooks.rotate_secret(webhook=lost) == reveal(lost.secret)
+
+
+# --- Sending ---------------------------------------------------------------------------------------
+
+sends = pytest.mark.django_db(transaction=True)
+
+
+@sends
+def test_a_message_is_signed_and_shows_the_event_and_its_object(receiver: Receiver, owner: Actor) -> None:
+    webhook = WebhookFactory(organization=owner.organization, url=receiver.url(), event_types=["project.create"])
+    project = ProjectFactory(organization=owner.organization, name="Orbit")
+    dispatch(linger=0)
+    [request] = receiver.requests
+    message = Verifier(WEBHOOK_SECRET).verify(request.body, request.headers)
+    event = AuditEvent.objects.get(event_type="project.create")
+    assert message["type"] == "project.create"
+    assert datetime.fromisoformat(message["timestamp"]) == event.timestamp
+    assert message["data"]["event"] == owner.by_key.get(f"/api/v1/audit-events/{event.pk}/").json()
+    shown = owner.by_key.get(f"/api/v1/projects/{project.pk}/").json()
+    assert message["data"]["object"].items() <= shown.items()
+    assert message["data"]["object"]["name"] == "Orbit"
+    assert request.headers["webhook-id"] == f"evt_{event.pk.hex}"
+    assert deliveries(webhook) == [("project.create", "delivered")]
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.attempt_count, delivery.response_code) == (1, 204)
+    assert [attempt["status"] for attempt in delivery.attempts] == [204]
+
+
+@sends
+def test_for_a_day_both_secrets_sign(receiver: Receiver, organization: Organization) -> None:
+    webhook = WebhookFactory(organization=organization, url=receiver.url())
+    secret = webhooks.rotate_secret(webhook=webhook)
+    webhooks.send_test(webhook=webhook)
+    dispatch(linger=0)
+    for each in (secret, WEBHOOK_SECRET):
+        Verifier(each).verify(receiver.requests[0].body, receiver.requests[0].headers)
+    run("UPDATE core_webhook SET previous_secret_until = now()")
+    webhooks.send_test(webhook=webhook)
+    dispatch(linger=0)
+    assert len(receiver.requests[1].headers["webhook-signature"].split()) == 1
+
+
+@sends
+@pytest.mark.usefixtures("_open")
+def test_what_is_sent_again_is_the_same_message(organization: Organization) -> None:
+    answers = iter([500, 200])
+    with receiving(lambda request: (next(answers), {}, b"not now")) as flaky:
+        WebhookFactory(organization=organization, url=flaky.url(), event_types=["project.create"])
+        project = ProjectFactory(organization=organization)
+        dispatch(linger=0)
+        Project.objects.filter(pk=project.pk).update(name="Later")
+        make_due()
+        dispatch(linger=0)
+    first, second = flaky.requests
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    delivery = WebhookDelivery.objects.get()
+    assert [(each["status"], each["excerpt"]) for each in delivery.attempts] == [(500, "not now"), (200, "not now")]
+
+
+@sends
+@pytest.mark.usefixtures("_open")
+def test_events_of_one_object_arrive_in_order_and_others_go_on(organization: Organization) -> None:
+    """The first event of one project fails: what follows on that project waits, and the other project doesn't."""
+    broken: list[UUID] = []
+
+    def answer(request: Received) -> tuple[int, dict[str, str], bytes]:
+        return (500 if json.loads(request.body)["data"]["event"]["resource_id"] in map(str, broken) else 204), {}, b""
+
+    with receiving(answer) as flaky:
+        WebhookFactory(organization=organization, url=flaky.url(), event_types=["project.*"])
+        one, other = ProjectFactory(organization=organization), ProjectFactory(organization=organization)
+        broken.append(one.pk)
+        for number in range(3):
+            Project.objects.update(description=f"Version {number}")
+        dispatch(linger=0)
+        told = [json.loads(request.body) for request in flaky.requests]
+        assert [each["type"] for each in told if each["data"]["event"]["resource_id"] == str(one.pk)] == [
+            "project.create"
+        ]
+        names = [each["data"]["event"]["new_value"]["description"] for each in told if each["type"] == "project.update"]
+        assert names == ["Version 0", "Version 1", "Version 2"]
+        assert {each["data"]["event"]["resource_id"] for each in told if each["type"] == "project.update"} == {
+            str(other.pk)
+        }
+        broken.clear()
+        make_due()
+        dispatch(linger=0)
+    last = [json.loads(request.body)["data"]["event"]["new_value"]["description"] for request in flaky.requests[-3:]]
+    assert last == ["Version 0", "Version 1", "Version 2"]
+    assert not WebhookDelivery.objects.exclude(status="delivered").exists()
+
+
+@sends
+def test_a_slow_receiver_does_not_hold_up_the_others(receiver: Receiver, organization: Organization) -> None:
+    def sleepy(request: Received) -> tuple[int, dict[str, str], bytes]:
+        time.sleep(1.5)
+        return 204, {}, b""
+
+    with receiving(sleepy) as slow:
+        for number in range(3):
+            WebhookFactory(organization=organization, url=slow.url(f"/{number}"), event_types=["project.create"])
+        WebhookFactory(organization=organization, url=receiver.url(), event_types=["project.create"])
+        for _ in range(12):
+            ProjectFactory(organization=organization)
+        began = time.monotonic()
+        dispatch(linger=0)
+    assert len(receiver.requests) == 12
+    assert max(request.at for request in receiver.requests) - began < 1.5
+    assert len(slow.requests) == 36
+    assert not WebhookDelivery.objects.exclude(status="delivered").exists()
+
+
+@sends
+def test_a_private_address_is_not_reached_and_not_tried_again(organization: Organization) -> None:
+    with receiving() as inside:
+        WebhookFactory(organization=organization, url=inside.url(), event_types=["project.create"])
+        ProjectFactory(organization=organization)
+        dispatch(linger=0)
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.status, delivery.last_error()) == ("failed", "The host leads to an address that isn't public.")
+    assert inside.requests == []
+
+
+# --- Outcomes --------------------------------------------------------------------------------------
+
+
+def settled(outcome: Outcome, **fields: Any) -> WebhookDelivery:
+    """Return a delivery as an outcome leaves it."""
+    delivery = WebhookDeliveryFactory(**fields)
+    settle(delivery_id=delivery.pk, outcome=outcome)
+    delivery.refresh_from_db()
+    return delivery
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [(200, "delivered"), (204, "delivered"), (299, "delivered")]
+    + [(code, "pending") for code in (None, 301, 302, 307, 408, 425, 429, 500, 503)]
+    + [(code, "failed") for code in (400, 401, 403, 404, 410, 422)],
+)
+def test_what_an_answer_leads_to(status: int | None, expected: str) -> None:
+    delivery = settled(Outcome(7, status, error="" if status else "No answer."))
+    assert (delivery.status, delivery.attempt_count, delivery.response_code) == (expected, 1, status)
+    delivery.webhook.refresh_from_db()
+    assert (delivery.webhook.failing_since is None) == (expected == "delivered")
+    assert (delivery.webhook.is_active, delivery.webhook.pause_reason) == (
+        (False, "gone") if status == 410 else (True, "")
+    )
+
+
+@pytest.mark.django_db
+def test_the_tenth_try_is_the_last() -> None:
+    assert settled(Outcome(1, 500), attempt_count=TRIES - 2).status == "pending"
+    assert settled(Outcome(1, 500), attempt_count=TRIES - 1).status == "failed"
+
+
+def test_ten_tries_take_three_days_give_or_take_a_tenth() -> None:
+    assert TRIES == 10
+    assert timedelta(days=2, hours=22) < sum(WAITS, timedelta()) < timedelta(days=3, hours=2)
+    waits = {wait_after(Outcome(1, 500), 4, NOW) for _ in range(50)}
+    assert len(waits) > 1
+    assert min(waits) >= timedelta(hours=2) * 0.9
+    assert max(waits) <= timedelta(hours=2) * 1.1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("120", 120),
+        ("Mon, 05 Oct 2026 12:10:00 GMT", 600),
+        ("99999999999999", 86_400),
+        ("soon", 0),
+        ("", 0),
+        ("-5", 0),
+    ],
+)
+def test_retry_after_is_obeyed(text: str, seconds: int) -> None:
+    assert max(asked_wait(text, NOW), timedelta(0)).total_seconds() == seconds
+    assert wait_after(Outcome(1, 503, retry_after=text), 1, NOW) >= timedelta(seconds=seconds)
+    assert wait_after(Outcome(1, 503, retry_after=text), 1, NOW) <= timedelta(seconds=max(seconds, 6))
+
+
+@pytest.mark.django_db
+def test_five_days_of_failing_pause_a_webhook_and_the_admin_tells(organization: Organization) -> None:
+    failing = WebhookFactory(organization=organization, failing_since=timezone.now() - timedelta(days=5, minutes=1))
+    recent = WebhookFactory(organization=organization, failing_since=timezone.now() - timedelta(days=4))
+    assert webhooks.pause_failing() == 1
+    failing.refresh_from_db()
+    recent.refresh_from_db()
+    assert ((failing.is_active, failing.pause_reason), recent.is_active) == ((False, "failing"), True)
+    client = Client()
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+    index = client.get(reverse("admin:index")).content.decode()
+    assert f"{failing.url}</a> of {organization} is paused" in index
+    assert recent.url not in index
+    client.post(reverse("admin:core_webhook_action", args=(failing.pk, "resume")))
+    failing.refresh_from_db()
+    assert (failing.is_active, failing.failing_since) == (True, None)
+
+
+# --- API and admin ---------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db
+def test_a_secret_is_answered_once(owner: Actor) -> None:
+    answer = owner.by_key.post("/api/v1/webhooks/", {"url": "https://hooks.example.org/", "event_types": ["task.*"]})
+    assert answer.status_code == 201, answer.json()
+    made = answer.json()
+    assert made["secret"] == reveal(Webhook.objects.get().secret)
+    address = f"/api/v1/webhooks/{made['id']}/"
+    assert "secret" not in owner.by_key.get(address).json()
+    rotated = owner.by_key.post(f"{address}rotate-secret/").json()
+    assert rotated["secret"] == reveal(Webhook.objects.get().secret) != made["secret"]
+    assert reveal(Webhook.objects.get().previous_secret) == made["secret"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("url", ["ftp://example.org", "https://a:b@example.org", "https://", "nonsense", "https://a b"])
+def test_an_address_that_is_none_is_refused_by_name(url: str, owner: Actor) -> None:
+    answer = owner.by_key.post("/api/v1/webhooks/", {"url": url, "event_types": ["*"]})
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["field"] == "url"
+    assert not Webhook.objects.exists()
+
+
+@sends
+def test_a_test_event_goes_to_its_webhook_alone_and_can_be_sent_again(receiver: Receiver, owner: Actor) -> None:
+    one, _ = (WebhookFactory(organization=owner.organization, url=receiver.url(), event_types=["*"]) for _ in range(2))
+    WebhookDelivery.objects.all().delete()
+    answer = owner.by_key.post(f"/api/v1/webhooks/{one.pk}/test/")
+    assert (answer.status_code, answer.json()["event_type"]) == (202, "webhook.test")
+    dispatch(linger=0)
+    assert len(receiver.requests) == 1
+    address = f"/api/v1/webhook-deliveries/{answer.json()['id']}/"
+    assert owner.by_key.get(address).json()["attempts"][0]["status"] == 204
+    again = owner.by_key.post(f"{address}redeliver/")
+    assert (again.status_code, again.json()["status"]) == (200, "pending")
+    assert owner.by_key.post(f"{address}redeliver/").status_code == 409
+    dispatch(linger=0)
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [
+        f"evt_{UUID(answer.json()['event']).hex}"
+    ] * 2
+
+
+@pytest.mark.django_db
+def test_the_admin_shows_a_secret_once(organization: Organization) -> None:
+    client = Client()
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+    form = {"organization": organization.pk, "url": "https://hooks.example.org/", "event_types": "task.*"}
+    page = client.post(reverse("admin:core_webhook_add"), form).content.decode()
+    webhook = Webhook.objects.get()
+    assert reveal(webhook.secret) in page
+    assert (
+        reveal(webhook.secret)
+        not in client.get(reverse("admin:core_webhook_change", args=(webhook.pk,))).content.decode()
+    )
+    rotate = reverse("admin:core_webhook_action", args=(webhook.pk, "rotate_secret"))
+    page = client.post(rotate).content.decode()
+    webhook.refresh_from_db()
+    assert reveal(webhook.secret) in page
+
+
+@pytest.mark.django_db
+def test_what_is_switched_off_meanwhile_is_not_sent() -> None:
+    delivery = WebhookDeliveryFactory(webhook__is_active=False)
+    assert prepare(delivery.pk) is None

@@ -1,0 +1,238 @@
+"""What is read of files: text, headings, titles; and that hostile ones end soon, small, and as a clear refusal."""
+
+import io
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PDF, RST, Extracted
+from knowledge.services.extraction import UnreadableError, extract, type_of
+from tests.knowledge import files
+
+
+def read(content: bytes, content_type: str) -> Extracted:
+    return extract(content_type=content_type, original=content, text=None)
+
+
+def outline(found: Extracted) -> list[tuple[int, str]]:
+    return [(heading.level, heading.text) for heading in found.headings]
+
+
+def refusal(content: bytes, content_type: str) -> str:
+    with pytest.raises(UnreadableError) as caught:
+        read(content, content_type)
+    return str(caught.value)
+
+
+# --- Formats ---------------------------------------------------------------------------------------
+
+
+def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> None:
+    text = "Intro\n\n# One *and* `a`\n\ntext\r\n\n```\n# code\n```\n\nTwo\n---\n\n> # quoted\n\n- # listed\n"
+    found = extract(content_type=MARKDOWN, original=None, text=text)
+    assert found.text == text
+    assert outline(found) == [(1, "One and a"), (2, "Two")]
+    first, second = found.headings
+    assert text[first.start : first.end] == "# One *and* `a`\n"
+    assert text[second.start : second.end] == "Two\n---\n"
+
+
+def test_restructured_headings_have_the_level_of_their_style() -> None:
+    text = (
+        "=====\nGuide\n=====\n\nText\nends\n\nInstall\n-------\n\nfoo\n\nOn Linux\n~~~~~~~~\n\n"
+        "Use\n---\n\n====  ===\na     b\n====  ===\n"
+    )
+    found = extract(content_type=RST, original=None, text=text)
+    assert outline(found) == [(1, "Guide"), (2, "Install"), (3, "On Linux"), (2, "Use")]
+    assert found.title == "Guide"
+
+
+def test_html_is_what_a_reader_sees_of_its_main_part() -> None:
+    page = """<html><head><title>Valves &amp; pumps</title><style>p {}</style><script>alert(1)</script></head>
+    <body><nav>Home</nav><main><h1>Valves<a class="headerlink" href="#">¶</a></h1>
+    <p>Check <b>each</b>\n valve.<br># of turns: 3<script>document.write("x")</script></p><p hidden>secret</p>
+    <ul><li>one<li>two</ul><h2>Table</h2><table><tr><th>Part<th>Torque<tr><td>M8<td>25 Nm</table>
+    <pre>a = 1\n  b</pre></main><footer>Imprint</footer></body></html>"""
+    found = read(page.encode(), HTML)
+    assert found.title == "Valves & pumps"
+    assert outline(found) == [(1, "Valves"), (2, "Table")]
+    assert found.text == (
+        "# Valves\n\nCheck each valve.\n\\# of turns: 3\n\n- one\n\n- two\n\n## Table\n\n"
+        "Part | Torque\n\nM8 | 25 Nm\n\n```\na = 1\n  b\n```"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "cp1251"])
+def test_html_is_read_in_the_encoding_that_it_declares(encoding: str) -> None:
+    word = "Größe" if encoding != "cp1251" else "Размер"
+    page = f'<meta charset="{encoding}"><p>{word}</p>'.encode(encoding)
+    assert word in read(page, HTML).text
+
+
+def test_docx_keeps_headings_lists_and_tables_in_order() -> None:
+    found = read(files.docx_file(), DOCX)
+    assert found.title == "Service manual"
+    assert found.text == (
+        "# Valves\n\nCheck each valve in spring.\n\n## Pumps\n\n- Oil the pump.\n\nPart | Torque\nM8 | 25 Nm"
+    )
+    assert outline(found) == [(1, "Valves"), (2, "Pumps")]
+
+
+def test_pdf_is_the_text_of_its_pages() -> None:
+    found = read(files.pdf_file("Valves\nCheck each.", "Pumps", title="Service manual"), PDF)
+    assert found.text == "Valves\nCheck each.\fPumps"
+    assert found.title == "Service manual"
+    assert [(heading.start, heading.text) for heading in found.headings] == [(0, "Page 1"), (19, "Page 2")]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("Größe".encode(), "Größe"),
+        ("Größe".encode("utf-8-sig"), "Größe"),
+        ("Größe".encode("utf-16"), "Größe"),
+        (("Die Größe der Öffnung ist für die Prüfung maßgeblich. " * 5).encode("cp1252"), None),
+    ],
+)
+def test_a_text_is_read_in_the_encoding_that_it_is_in(content: bytes, text: str | None) -> None:
+    found = read(content, "text/plain").text
+    assert found == text if text else "Größe der Öffnung" in found
+
+
+@pytest.mark.parametrize(
+    ("declared", "name", "content", "expected"),
+    [
+        ("Text/Markdown; charset=utf-8", "a", b"", MARKDOWN),
+        ("application/octet-stream", "a.MD", b"", MARKDOWN),
+        ("text/plain", "guide.rst", b"", RST),
+        ("", "a", b"%PDF-1.4", PDF),
+        ("", "a.docx", b"PK", DOCX),
+        ("", "a", b"\n<!DOCTYPE html>", HTML),
+        ("", "a", b"x", "application/octet-stream"),
+    ],
+)
+def test_the_type_is_what_was_said_or_what_name_and_content_tell(
+    declared: str, name: str, content: bytes, expected: str
+) -> None:
+    assert type_of(declared=declared, name=name, content=content) == expected
+
+
+# --- What can't be read ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "content_type", "words"),
+    [
+        (lambda: files.pdf_file("secret", encrypted=True), PDF, "protected by a password"),
+        (files.scanned_pdf, PDF, "text recognition"),
+        (lambda: b"%PDF-1.4 broken", PDF, "isn't a PDF"),
+        (lambda: files.docx_file(password=True), DOCX, "protected by a password"),
+        (lambda: b"PK\x03\x04 broken", DOCX, "isn't a Word document"),
+        (lambda: b"plain", DOCX, "isn't a Word document"),
+        (lambda: b"\xff\xfe\x00\xd8\x00", "text/plain", "encoding is broken"),
+        (lambda: b"\xef\xbb\xbf\xff", "text/plain", "encoding is broken"),
+        (lambda: b"MZ\0\0binary", "text/plain", "isn't text"),
+        (lambda: bytes(range(128, 256)) * 9 + b"\0", "text/plain", "isn't text"),
+        (lambda: b" \n ", "text/markdown", "no text"),
+        (lambda: b"<script>alert(1)</script>", HTML, "no text"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_a_reason(make: Callable[[], bytes], content_type: str, words: str) -> None:
+    assert words in refusal(make(), content_type)
+
+
+# --- Hostile files ---------------------------------------------------------------------------------
+
+
+def peak_of_children() -> int:
+    """Return the most memory, in bytes, that any child process of this one has taken so far."""
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def bounded(content: bytes, content_type: str, settings: Any) -> str:
+    """Read a hostile file, and return what its refusal says, or its text; soon, and in little memory."""
+    settings.EXTRACTION_MEMORY_BYTES = 512 * 2**20
+    settings.EXTRACTION_SECONDS = 15
+    begin = time.monotonic()
+    try:
+        answer = read(content, content_type).text
+    except UnreadableError as error:
+        answer = str(error)
+    assert time.monotonic() - begin < 40
+    assert peak_of_children() < 600 * 2**20
+    return answer
+
+
+def test_a_zip_bomb_is_not_unpacked(settings: Any) -> None:
+    assert "isn't opened" in bounded(files.zip_bomb(), DOCX, settings)
+
+
+def test_an_entity_bomb_is_not_expanded(settings: Any) -> None:
+    answer = bounded(files.entity_bomb(), DOCX, settings)
+    assert len(answer) < 1000
+    assert "haha" not in answer
+
+
+def test_a_pdf_of_10_000_pages_is_read(settings: Any) -> None:
+    answer = bounded(files.pdf_file(*(f"This is page {number}." for number in range(1, 10_001))), PDF, settings)
+    assert answer.count("\f") == 9_999
+    assert answer.endswith("This is page 10000.")
+
+
+def test_50_mb_of_one_line_are_too_long(settings: Any) -> None:
+    assert "more than 5,000,000 characters" in bounded(b"x" * 50 * 2**20, "text/markdown", settings)
+
+
+def test_html_nested_without_end_is_read(settings: Any) -> None:
+    assert bounded(b"<div>" * 10_000 + b"deep", HTML, settings) == "deep"
+    # What a parser takes for it grows with the square of the depth: this ends as a text or a refusal, but ends.
+    assert bounded(b"<div>" * 500_000 + b"deep", HTML, settings)
+
+
+@pytest.mark.parametrize(
+    "text", ["> " * 50_000 + "x", "[" * 100_000, "*a_ " * 100_000, "# " + "`" * 100_000, "- " * 50_000]
+)
+def test_markdown_made_to_be_slow_ends(text: str, settings: Any) -> None:
+    assert bounded(text.encode(), MARKDOWN, settings)
+
+
+def test_what_takes_too_long_is_stopped(settings: Any) -> None:
+    settings.EXTRACTION_SECONDS = 1
+    content = files.pdf_file(*("word " * 400 for _ in range(10_000)))
+    begin = time.monotonic()
+    assert "more time or memory" in refusal(content, PDF)
+    assert time.monotonic() - begin < 10
+
+
+def test_the_reader_knows_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "python"
+    report = "json.dumps({'text': str(dict(os.environ)), 'title': '', 'headings': []})"
+    program.write_text(f"#!{sys.executable}\nimport json, os\nprint({report})\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    monkeypatch.setenv("SECRET_KEY", "hush")
+    told = read(b"<p>x", HTML).text
+    assert "PYTHONUTF8" in told
+    assert "hush" not in told
+
+
+def test_the_reader_writes_no_files(tmp_path: Path) -> None:
+    probe = "from knowledge.extraction.__main__ import confine; confine(2**30, 5); open('probe', 'wb', 0).write(b'x')"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], cwd=tmp_path, env={"PYTHONPATH": str(settings.BASE_DIR)}, check=False
+    )
+    assert done.returncode != 0
+    assert (tmp_path / "probe").read_bytes() == b""
+
+
+def test_bytes_that_are_no_file_of_any_kind_never_pass_for_one() -> None:
+    noise = io.BytesIO(bytes(range(256)) * 64).getvalue()
+    for content_type in (PDF, DOCX, "text/plain"):
+        assert refusal(noise, content_type)

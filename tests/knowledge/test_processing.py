@@ -1,0 +1,375 @@
+"""Processing: chunks that are spans of the text, new versions that replace old ones at once, and what breaks off."""
+
+import threading
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from procrastinate.contrib.django.models import ProcrastinateJob
+
+from core.errors import ConflictError
+from core.models import Organization
+from knowledge import tasks
+from knowledge.embedders import EmbedderUnavailable, embedder
+from knowledge.models import Chunk, Collection, Document, DocumentStatus, Embedding
+from knowledge.services import collections, documents
+from knowledge.services.chunking import split
+from knowledge.services.documents import Outcome, content_of, put_document
+from knowledge.services.extraction import extract
+from knowledge.services.processing import DocumentBusyError, Lease, LeaseLostError, claim, process_document
+from tests.factories.knowledge import CollectionFactory
+from tests.knowledge import files
+from tests.knowledge.stand_in import MODEL, Server, busy
+
+pytestmark = pytest.mark.django_db
+
+MANUAL = """# Service manual
+
+Read this first. It is short.
+
+## Valves
+
+Check each valve in spring. Turn it by hand.
+
+## Pumps
+
+### Oil
+
+Use the oil that the label names. {more}
+"""
+
+
+@pytest.fixture
+def collection(organization: Organization) -> Collection:
+    collection: Collection = CollectionFactory(organization=organization)
+    return collection
+
+
+def put(collection: Collection, text: str, name: str = "manual.md", **fields: Any) -> tuple[Document, Outcome]:
+    return put_document(collection=collection, content=content_of(text.encode(), name=name), document_id=name, **fields)
+
+
+def processed(document: Document) -> Document:
+    process_document(document_id=document.pk)
+    document.refresh_from_db()
+    return document
+
+
+def texts(document: Document) -> list[str]:
+    return list(document.chunks.order_by("position").values_list("text", flat=True))
+
+
+# --- Splitting -------------------------------------------------------------------------------------
+
+
+def pieces(text: str, content_type: str = "text/markdown", **options: Any) -> list[Any]:
+    headings = extract(content_type=content_type, original=None, text=text).headings
+    options = {"size": 254, "overlap": 32, "count_tokens": embedder("all-MiniLM-L6-v2").count_tokens} | options
+    return list(split(text, title="Manual", headings=headings, content_type=content_type, **options))
+
+
+def test_pieces_follow_headings_and_are_spans_of_the_text() -> None:
+    body = "Check each valve in spring, and turn it by hand until it moves without force. " * 6
+    text = f"# Manual\n\n{body}\n\n## Valves\n\n{body}\n\n## Pumps\n\n### Oil\n\n{body}"
+    found = pieces(text)
+    assert [piece.heading_path for piece in found] == [["Manual"], ["Manual", "Valves"], ["Manual", "Pumps", "Oil"]]
+    assert all(text[piece.start : piece.end] == piece.text for piece in found)
+    assert all(piece.text.startswith("Check each valve") for piece in found)
+
+
+def test_sections_of_a_few_words_stand_together_under_what_they_share() -> None:
+    [piece] = pieces("# Manual\n\n## One\n\nShort.\n\n## Two\n\nShort too.\n")
+    assert piece.heading_path == ["Manual"]
+    assert "## One" in piece.text
+    assert piece.text.endswith("Short too.")
+
+
+def test_a_heading_with_nothing_under_it_is_not_lost() -> None:
+    assert "Empty" in "".join(piece.text for piece in pieces("# Manual\n\n## Empty\n"))
+
+
+@pytest.mark.parametrize("size", [64, 254])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "One sentence ends here. Another one begins, and it is longer than the first. " * 60,
+        "x" * 30_000,
+        "word " * 6_000,
+        "Über größere Öffnungen 🙂 fließt mehr. " * 200,
+        "\n\n".join(f"- item {number} of the list" for number in range(800)),
+    ],
+    ids=["sentences", "one word", "one line", "unicode", "list"],
+)
+def test_no_piece_is_larger_than_the_model_reads_and_none_of_the_text_is_lost(text: str, size: int) -> None:
+    count = embedder("all-MiniLM-L6-v2").count_tokens
+    found = pieces(text, size=size)
+    assert all(text[piece.start : piece.end] == piece.text for piece in found)
+    assert max(piece.token_count for piece in found) <= size
+    assert max(len(piece.text) for piece in found) <= 16 * (size + 1)
+    assert all(piece.token_count == max(count(piece.text), 1) for piece in found[:20])
+    covered = set()
+    for piece in found:
+        covered.update(range(piece.start, piece.end))
+    assert not "".join(text[at] for at in range(len(text)) if at not in covered).strip()
+
+
+def test_pieces_break_between_sentences_and_overlap_by_whole_ones() -> None:
+    text = " ".join(f"Sentence number {number} says a little about valves." for number in range(120))
+    found = pieces(text)
+    assert all(piece.text.endswith(".") and piece.text.startswith("Sentence") for piece in found)
+    assert all(later.start < earlier.end for earlier, later in pairwise(found))
+
+
+# --- From file to chunks ---------------------------------------------------------------------------
+
+
+def test_a_document_becomes_ready_with_chunks_and_vectors(collection: Collection) -> None:
+    document, outcome = put(collection, MANUAL)
+    assert (outcome, document.status, document.chunk_count) == (Outcome.CREATED, DocumentStatus.PENDING, 0)
+    document = processed(document)
+    assert (document.status, document.title, document.indexed_version) == ("ready", "Service manual", 1)
+    assert document.embedding_model == collection.embedding_model
+    chunks = list(document.chunks.order_by("position"))
+    assert document.chunk_count == len(chunks) > 0
+    assert [chunk.position for chunk in chunks] == list(range(len(chunks)))
+    assert all(MANUAL[chunk.char_start : chunk.char_end] == chunk.text for chunk in chunks)
+    assert Embedding.objects.filter(document_id=document.pk).count() == len(chunks)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("manual.docx", files.docx_file()),
+        ("manual.pdf", files.pdf_file("Check each valve in spring.", "Oil the pump.", title="Service manual")),
+        ("manual.html", b"<title>Service manual</title><h1>Valves</h1><p>Check each valve in spring.</p>Oil the pump."),
+    ],
+)
+def test_files_keep_what_came_beside_the_text(collection: Collection, name: str, content: bytes) -> None:
+    document, _ = put_document(collection=collection, content=content_of(content, name=name), document_id=name)
+    document = processed(document)
+    assert (document.status, document.title) == ("ready", "Service manual")
+    version = document.versions.get()
+    assert bytes(version.original) == content
+    assert all(version.text[chunk.char_start : chunk.char_end] == chunk.text for chunk in document.chunks.all())
+    assert "Check each valve" in texts(document)[0]
+
+
+def test_a_document_that_cannot_be_read_fails_with_the_reason(collection: Collection) -> None:
+    content = content_of(files.pdf_file("x", encrypted=True), name="a.pdf")
+    document, _ = put_document(collection=collection, content=content, document_id="a.pdf")
+    document = processed(document)
+    assert (document.status, document.chunk_count) == ("failed", 0)
+    assert "protected by a password" in document.error
+    assert processed(documents.retry_document(document=document)).status == "failed"
+
+
+# --- The same again, and something else --------------------------------------------------------------
+
+
+def test_the_same_content_is_stored_once(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    for name in ("manual.md", "copy.md"):
+        again, outcome = put(collection, MANUAL, name)
+        assert (again, outcome) == (document, Outcome.UNCHANGED)
+    elsewhere = CollectionFactory(organization=collection.organization)
+    assert put(elsewhere, MANUAL)[1] is Outcome.CREATED
+
+
+def test_a_new_version_replaces_the_old_one_only_when_it_is_ready(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL)[0])
+    before = texts(document)
+    again, outcome = put(collection, MANUAL.format(more="Never mix oils."))
+    assert (again, outcome) == (document, Outcome.REPLACED)
+    document.refresh_from_db()
+    assert (document.status, document.version, document.indexed_version) == ("pending", 2, 1)
+    assert texts(document) == before
+    old = document.versions.get(version=1).text
+    assert all(old[chunk.char_start : chunk.char_end] == chunk.text for chunk in document.chunks.all())
+    document = processed(document)
+    assert (document.status, document.indexed_version) == ("ready", 2)
+    assert "Never mix oils." in texts(document)[-1]
+    assert [version.version for version in document.versions.all()] == [2]
+
+
+def test_a_version_that_fails_leaves_the_old_one_to_be_found(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL)[0])
+    before = texts(document)
+    put_document(collection=collection, content=content_of(b"MZ\0\0", name="a.txt"), document_id="manual.md")
+    document = processed(document)
+    assert (document.status, document.indexed_version, texts(document)) == ("failed", 1, before)
+
+
+def test_a_version_with_the_content_of_another_document_is_a_conflict(collection: Collection) -> None:
+    put(collection, MANUAL)
+    put(collection, "Other.", "other.md")
+    with pytest.raises(ConflictError, match=r"manual\.md"):
+        put(collection, MANUAL, "other.md")
+
+
+def test_a_new_title_is_part_of_what_search_finds(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL)[0])
+    documents.change_document(document=document, source_uri="https://example.org")
+    document.refresh_from_db()
+    assert document.status == "ready"
+    documents.change_document(document=document, title="Guide")
+    document = processed(document)
+    assert {chunk.heading_path[0] for chunk in document.chunks.all()} == {"Guide"}
+
+
+def test_other_chunk_sizes_split_all_documents_anew(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL + "Check it. " * 200)[0])
+    before = document.chunk_count
+    changed = Collection.objects.get(pk=collection.pk)
+    changed.chunk_size = 64
+    collections.change_collection(collection=changed, before=collection)
+    assert ProcrastinateJob.objects.filter(task_name=tasks.enqueue_documents.name).exists()
+    assert processed(document).chunk_count > before
+
+
+# --- Breaking off ------------------------------------------------------------------------------------
+
+
+def job_count(document: Document) -> int:
+    return ProcrastinateJob.objects.filter(args__document_id=str(document.pk), status="todo").count()
+
+
+def test_a_job_comes_with_the_document_and_once(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    put(collection, MANUAL.format(more="More."))
+    assert job_count(document) == 1
+    tasks.process_document(document_id=str(document.pk))
+    document.refresh_from_db()
+    assert (document.status, document.indexed_version) == ("ready", 2)
+
+
+def test_what_waits_without_a_job_is_found(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    ProcrastinateJob.objects.all().delete()
+    tasks.find_work()
+    tasks.find_work()
+    assert job_count(document) == 1
+    Document.objects.filter(pk=document.pk).soft_delete()
+    ProcrastinateJob.objects.all().delete()
+    tasks.find_work()
+    assert job_count(document) == 0
+
+
+def lapse(lease: Lease) -> None:
+    Document.objects.filter(pk=lease.document.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+
+
+def held(document: Document) -> Lease:
+    lease = claim(document.pk)
+    assert lease is not None
+    return lease
+
+
+def test_a_document_is_processed_by_one_at_a_time_and_taken_over_when_that_one_died(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    lease = held(document)
+    with pytest.raises(DocumentBusyError):
+        process_document(document_id=document.pk)
+    lapse(lease)
+    document = processed(document)
+    assert (document.status, document.attempts) == ("ready", 2)
+    with pytest.raises(LeaseLostError):
+        lease.let_go(DocumentStatus.PENDING)
+    assert process_document(document_id=document.pk) is None
+
+
+def test_who_lost_the_lease_writes_nothing(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new version comes while the old one is embedded: what was made of the old one counts no more."""
+    document, _ = put(collection, MANUAL)
+    model = embedder(collection.embedding_model)
+    original = model.embed_passages
+
+    def meanwhile(passages: Any) -> Any:
+        monkeypatch.undo()
+        put(collection, "Quite another text.")
+        return original(passages)
+
+    monkeypatch.setattr(model, "embed_passages", meanwhile)
+    document = processed(document)
+    assert (document.status, document.version, document.chunk_count) == ("pending", 2, 0)
+    assert texts(processed(document)) == ["Quite another text."]
+
+
+def test_a_document_at_which_processing_always_dies_fails(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    for _ in range(5):
+        lapse(held(document))
+    assert process_document(document_id=document.pk) is None
+    document.refresh_from_db()
+    assert document.status == "failed"
+    assert "broke off 5 times" in document.error
+
+
+def test_an_outage_of_the_embedder_costs_nothing_but_time(organization: Organization, server: Server) -> None:
+    collection = CollectionFactory(organization=organization, embedding_model=MODEL)
+    document, _ = put(collection, MANUAL)
+    server.answers = [busy(503)] * 50
+    for _ in range(2):
+        with pytest.raises(EmbedderUnavailable):
+            process_document(document_id=document.pk)
+        document.refresh_from_db()
+        assert (document.status, document.attempts, document.error) == ("pending", 0, "")
+    server.answers = []
+    assert processed(document).status == "ready"
+
+
+def test_a_deleted_document_is_not_processed_and_a_restored_one_is_anew(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL)[0])
+    Document.objects.filter(pk=document.pk).soft_delete()
+    assert process_document(document_id=document.pk) is None
+    assert not Chunk.objects.exists()
+    Document.objects.filter(pk=document.pk).restore()
+    document = processed(document)
+    assert (document.status, document.chunk_count > 0) == ("ready", True)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_workers_that_race_for_a_document_make_its_chunks_once(organization: Organization) -> None:
+    collection = CollectionFactory(organization=organization)
+    document, _ = put(collection, MANUAL)
+    start, busy_count = threading.Barrier(3), []
+
+    def work(document_id: UUID) -> None:
+        start.wait()
+        try:
+            process_document(document_id=document_id)
+        except DocumentBusyError:
+            busy_count.append(1)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=(document.pk,)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    document.refresh_from_db()
+    assert (document.status, document.attempts) == ("ready", 1)
+    assert document.chunks.count() == document.chunk_count == Embedding.objects.count()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_content_sent_at_once_is_stored_once(organization: Organization) -> None:
+    collection = CollectionFactory(organization=organization)
+    start, outcomes = threading.Barrier(6), []
+
+    def send(number: int) -> None:
+        start.wait()
+        outcomes.append(put(collection, MANUAL, f"copy-{number % 2}.md")[1])
+        connection.close()
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcome.value for outcome in outcomes) == ["created"] + ["unchanged"] * 5
+    assert Document.objects.count() == 1
