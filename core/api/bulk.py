@@ -48,12 +48,12 @@ def keys_of(model: Any, items: list[Any], *, alone: bool = False) -> list[Any]:
     ``alone`` says that an item may have nothing besides.
     """
     keys: dict[Any, None] = {}
-    errors: dict[int, Any] = {}
+    errors: dict[str, Any] = {}
     for position, item in enumerate(items):
         try:
             key = _key_of(model, item, keys, alone=alone)
         except ValidationError as error:
-            errors[position] = error.detail
+            errors[str(position)] = error.detail
         else:
             keys[key] = None
     if errors:
@@ -80,14 +80,15 @@ def _key_of(model: Any, item: Any, others: Container[Any], *, alone: bool) -> An
 def prepared(serializer: Any, items: list[Any], instances: Sequence[models.Model] = ()) -> list[Any]:
     """Return a valid serializer for each item, of the instance that it changes; ValidationError goes by position."""
     _look_up_references(serializer, items)
-    rows, errors = [], {}
+    rows: list[Any] = []
+    errors: dict[str, Any] = {}
     for position, item in enumerate(items):
         # A copy has the same fields: to make them anew for each row takes longer than to write it.
         row = copy(serializer)
         row.initial_data = item
         row.instance = instances[position] if instances else None
         if not row.is_valid():
-            errors[position] = row.errors
+            errors[str(position)] = row.errors
         rows.append(row)
     if errors:
         raise ValidationError(errors)
@@ -117,7 +118,7 @@ def at(position: int) -> Iterator[None]:
         if refusal is None:
             raise
         if isinstance(refusal, ValidationError):
-            raise ValidationError({position: refusal.detail}) from error
+            raise ValidationError({str(position): refusal.detail}) from error
         refusal.positions = [str(position)]  # type: ignore[attr-defined]
         raise refusal from error
 
@@ -172,17 +173,17 @@ def writes_plainly(serializer: Any) -> bool:
     """Tell whether saving means writing the row's own columns, and nothing else."""
     if not isinstance(serializer, ModelSerializer):
         return False
-    fields = serializer.Meta.model._meta.concrete_fields
-    own = {field.name for field in fields}
+    model: Any = serializer.Meta.model
+    own = {field.name for field in model._meta.concrete_fields}
     kind = type(serializer)
     return (
         (kind.create, kind.update, kind.save) == (ModelSerializer.create, ModelSerializer.update, ModelSerializer.save)
-        and serializer.Meta.model.save is models.Model.save
+        and model.save is models.Model.save
         and all(field.source in own for field in serializer._writable_fields)
     )
 
 
-def insert(rows: list[Any], **stamps: Any) -> list[models.Model]:
+def insert(rows: Sequence[Any], **stamps: Any) -> list[models.Model]:
     """Insert what the serializers hold, with one statement; ``stamps`` are values that all rows get."""
     model = rows[0].Meta.model
     records = [model(**stamps, **row.validated_data) for row in rows]
@@ -193,7 +194,7 @@ def insert(rows: list[Any], **stamps: Any) -> list[models.Model]:
     return written(lambda: model._base_manager.bulk_create(records), one, len(records))
 
 
-def update(rows: list[Any]) -> list[models.Model]:
+def update(rows: Sequence[Any]) -> list[models.Model]:
     """Write the changes that the serializers hold, with a statement for each choice of fields."""
     by_fields: dict[tuple[str, ...], list[models.Model]] = defaultdict(list)
     for row in rows:

@@ -12,14 +12,16 @@ from io import StringIO
 from typing import Any
 
 import msgspec
+import orjson
 from django.db.models import QuerySet
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 
 from core.api.pagination import Key, after, values_of
+from core.api.problems import problem
 from core.api.renderers import JSONRenderer
 from core.connections import lend_back
 from core.middleware import JSON_POLICY
@@ -33,6 +35,8 @@ PAGED = ("limit", "cursor", "count")  # parameters that only pages have
 FORMULA = re.compile(r"[=+\-@\t\r]")
 NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
+BROKEN_OFF = "This export broke off here: rows are missing."
+
 Fetch = Callable[[QuerySet, Sequence[Key]], list[tuple[str, str]]]
 
 
@@ -41,6 +45,10 @@ class ExportRenderer(JSONRenderer):
 
     def lines(self, names: Sequence[str], pages: Iterator[list[str]]) -> Iterator[str]:
         """Yield the text of the pages' rows, which are JSON objects of the fields ``names``."""
+        raise NotImplementedError
+
+    def broken_off(self, request: HttpRequest) -> str:
+        """Return the last line of an export that breaks off: one that nobody takes for a row."""
         raise NotImplementedError
 
 
@@ -58,6 +66,10 @@ class CSVRenderer(ExportRenderer):
             rows = map(decoder.decode, page)
             yield _csv([_cell(row[name]) for name in names] for row in rows)
 
+    def broken_off(self, request: HttpRequest) -> str:
+        """Return a line of one cell."""
+        return _csv([[BROKEN_OFF]])
+
 
 class NDJSONRenderer(ExportRenderer):
     """JSON lines: an object a line."""
@@ -69,6 +81,10 @@ class NDJSONRenderer(ExportRenderer):
         """Yield each page's lines."""
         for page in pages:
             yield "".join(f"{row}\n" for row in page)
+
+    def broken_off(self, request: HttpRequest) -> str:
+        """Return a problem."""
+        return f"{orjson.dumps(problem(request, 500, 'broken_off', BROKEN_OFF)).decode()}\n"
 
 
 class Negotiation(DefaultContentNegotiation):
@@ -88,18 +104,18 @@ class Negotiation(DefaultContentNegotiation):
 def export(view: Any, rows: QuerySet, serializer: Any) -> HttpResponseBase:
     """Answer all of ``rows`` that ``view`` lists, as the request's renderer writes them.
 
-    The first page is read before the answer begins, so that what is refused is refused as of any list. An export that
-    breaks off later ends without the end of its body, and clients see that it isn't whole.
+    The first page is read before the answer begins, so that what is refused is refused as of any list. Where it breaks
+    off later, the status is long sent, and servers end the body as if it were whole: its last line says that it isn't.
     """
     request: Request = view.request
     if given := [name for name in PAGED if name in request.query_params]:
         raise ValidationError(dict.fromkeys(given, "An export is of all rows; leave this out."), "invalid")
-    renderer: Any = request.accepted_renderer  # type: ignore[attr-defined]
+    renderer: Any = request.accepted_renderer
     keys = view.paginator.keys(rows, request, view)
     pages = _pages(rows, keys, lambda queryset, keys: view.read_page(queryset, serializer, keys))
     begun = _begun(pages)
     names = [name for name, field in serializer.fields.items() if not field.write_only]
-    content: Any = () if request.method == "HEAD" else renderer.lines(names, begun)
+    content: Any = () if request.method == "HEAD" else _told(request, renderer, renderer.lines(names, begun))
     response = StreamingHttpResponse(content, content_type=f"{renderer.media_type}; charset=utf-8")
     plural = request.path.rstrip("/").rpartition("/")[2]
     name = f"{plural}-{timezone.now():%Y%m%dT%H%M%SZ}.{renderer.format}"
@@ -107,6 +123,15 @@ def export(view: Any, rows: QuerySet, serializer: Any) -> HttpResponseBase:
     response["Cache-Control"] = "private, no-store"
     response["Content-Security-Policy"] = JSON_POLICY
     return response
+
+
+def _told(request: Request, renderer: ExportRenderer, lines: Iterator[str]) -> Iterator[str]:
+    """Yield the lines; and where no more can be had, one that tells so, before the error goes on to the log."""
+    try:
+        yield from lines
+    except Exception:
+        yield renderer.broken_off(request._request)
+        raise
 
 
 def _pages(rows: QuerySet, keys: Sequence[Key], fetch: Fetch) -> Iterator[list[str]]:

@@ -190,6 +190,7 @@ KINDS = {
     "not_acceptable": "None of the content types that the client accepts can be had here.",
     "length_required": "The request says no Content-Length; a body of unknown length isn't taken.",
     "payload_too_large": "The body is larger than this takes; the detail names the limit.",
+    "broken_off": "The export broke off, and rows are missing; ask again. It is the last line of JSON lines.",
     "in_flight": "A request with the same Idempotency-Key is being done just now; ask again for its answer.",
     "idempotency_key_reused": "The Idempotency-Key was used for another request: another address or body.",
     "precondition_failed": "What is there isn't what If-Match names: it has changed since it was read.",

@@ -32,13 +32,12 @@ class RecordRouter(SimpleRouter):
 class _Branch(SimpleRouter):
     """The addresses of one record, behind its name. The list takes what a detail takes, of many (see core.api.bulk)."""
 
-    routes: ClassVar[list[Any]] = [
-        route._replace(mapping={**route.mapping, "patch": "partial_update", "delete": "destroy"})
-        if isinstance(route, Route) and not route.detail
-        else route
-        for route in SimpleRouter.routes
-    ]
-
     def __init__(self, viewset: Any, basename: str) -> None:
+        self.routes = [
+            route._replace(mapping={**route.mapping, "patch": "partial_update", "delete": "destroy"})
+            if isinstance(route, Route) and not route.detail
+            else route
+            for route in SimpleRouter.routes
+        ]
         super().__init__(use_regex_path=False)
         self.register("", viewset, basename)

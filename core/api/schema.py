@@ -94,7 +94,10 @@ class MusterSchema(AutoSchema):
                 operation["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
         if self._is_bulk():
             _make_bulk(operation)
-        elif getattr(type(self.view), "create", None) is CreateMixin.create and self.view.action == "create":
+        elif (
+            getattr(type(self.view), "create", None) is CreateMixin.create
+            and getattr(self.view, "action", None) == "create"
+        ):
             _allow_many(operation)
         for status, description in ERRORS.items():
             if self.method == "GET" and status in BODY_ONLY:

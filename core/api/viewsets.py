@@ -46,6 +46,7 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
     ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
     list_leaves_out: ClassVar[tuple[str, ...]] = ()
     lookup_value_converter = "uuid"
+    content_negotiation_class = Negotiation
     pagination_class = KeysetPagination
     paginator: KeysetPagination
     queryset: RecordQuerySet
@@ -75,6 +76,11 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
         super().initial(request, *args, **kwargs)
         if "fields" in request.query_params:
             self.get_read_serializer()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return what renders the answer: a list's may be exported."""
+        renderers = list(super().get_renderers())
+        return [*renderers, CSVRenderer(), NDJSONRenderer()] if getattr(self, "action", None) == "list" else renderers
 
     def get_read_serializer(self) -> RecordSerializer:
         """Return the serializer of answers, narrowed to the fields asked for, or to those that a list answers."""
@@ -173,18 +179,11 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
 class ListMixin:
     """``GET /<records>/``: a page, or with ``?format=csv`` or ``?format=ndjson`` all of it."""
 
-    content_negotiation_class = Negotiation
-
-    def get_renderers(self: Any) -> Sequence[BaseRenderer]:
-        """Return what renders the answer: a list's may be exported."""
-        renderers = super().get_renderers()  # type: ignore[misc]
-        return [*renderers, CSVRenderer(), NDJSONRenderer()] if getattr(self, "action", None) == "list" else renderers
-
     def list(self: Any, request: Request) -> HttpResponseBase:
         """Answer a page of records, newest first unless ordered otherwise; or all of them, as a file."""
         rows = self.filter_queryset(self.get_queryset())
         serializer = self.get_read_serializer()
-        if isinstance(request.accepted_renderer, ExportRenderer):  # type: ignore[attr-defined]
+        if isinstance(request.accepted_renderer, ExportRenderer):
             return export(self, rows, serializer)
         page, following, previous = self.paginator.page(
             rows, request, self, lambda queryset, keys: self.read_page(queryset, serializer, keys)
