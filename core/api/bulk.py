@@ -123,15 +123,19 @@ def at(position: int) -> Iterator[None]:
         raise refusal from error
 
 
-def written(all_of_them: Callable[[], Written], one: Callable[[int], Any], count: int) -> Written:
+def written(
+    all_of_them: Callable[[], Written], one: Callable[[int], Any], count: int, *, deferred: bool = True
+) -> Written:
     """Write by ``all_of_them``; where the database refuses, write ``one`` after the other to learn which it is.
 
-    Runs in a transaction, which the refusal takes back. What is checked at a transaction's end is checked here.
+    Runs in a transaction, which the refusal takes back. What is checked at a transaction's end is checked here, unless
+    ``deferred`` says that there is nothing to expect of it: it takes two statements.
     """
     try:
         with transaction.atomic():
             done = all_of_them()
-            connection.check_constraints()
+            if deferred:
+                connection.check_constraints()
     except (IntegrityError, DataError, ProtectedError) as error:
         if problems.translate(error) is None:
             raise
@@ -191,7 +195,8 @@ def insert(rows: Sequence[Any], **stamps: Any) -> list[models.Model]:
     def one(position: int) -> None:
         records[position].save(force_insert=True)
 
-    return written(lambda: model._base_manager.bulk_create(records), one, len(records))
+    # References were looked up just now, and are all that is deferred of plain rows.
+    return written(lambda: model._base_manager.bulk_create(records), one, len(records), deferred=False)
 
 
 def update(rows: Sequence[Any]) -> list[models.Model]:

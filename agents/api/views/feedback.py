@@ -47,10 +47,10 @@ class FeedbackViewSet(FullViewSet):
         with transaction.atomic():
             insight = insights.draft_from_feedback(feedback=self.get_for_update(pk), **body.validated_data)
         shown = serializers.LearningInsightSerializer(context=self.get_serializer_context())
-        found = self.read_one(LearningInsight.objects.filter(pk=insight.pk), shown)
-        assert found is not None
+        text = self.read_one(LearningInsight.objects.filter(pk=insight.pk), shown)
+        assert text is not None
         location = reverse("learninginsight-detail", args=[insight.pk], request=request)
-        return Response(RenderedJSON(found[0].encode()), status.HTTP_201_CREATED, headers={"Location": location})
+        return Response(RenderedJSON(text.encode()), status.HTTP_201_CREATED, headers={"Location": location})
 
 
 class LearningInsightViewSet(FullViewSet):

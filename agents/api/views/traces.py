@@ -61,10 +61,10 @@ class TraceViewSet(ReadOnlyViewSet):
     def retrieve(self, request: Request, pk: str) -> Response:
         """Answer one trace: its summary."""
         rows = self._rows(pk)
-        found = self.read_one(rows, self.get_read_serializer())
-        if found is None:
+        text = self.read_one(rows, self.get_read_serializer())
+        if text is None:
             raise Http404
-        return Response(RenderedJSON(found[0].encode()))
+        return Response(RenderedJSON(text.encode()))
 
     @extend_schema(
         parameters=[PATH_PARAMETER, serializers.SpansQuestionSerializer],

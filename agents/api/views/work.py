@@ -45,9 +45,9 @@ class _WorkViewSet(RecordViewSet):
     ) -> Response:
         """Answer with a record just written, as another serializer shows it."""
         rows = type(instance)._base_manager.filter(pk=instance.pk)
-        found = self.read_one(rows, serializer_class(context=self.get_serializer_context()))
-        assert found is not None
-        return Response(RenderedJSON(found[0].encode()), status_code)
+        text = self.read_one(rows, serializer_class(context=self.get_serializer_context()))
+        assert text is not None
+        return Response(RenderedJSON(text.encode()), status_code)
 
 
 class TaskViewSet(_WorkViewSet, FullViewSet):
