@@ -13,7 +13,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.variables import Variable, flag, folder, hidden, masked_url, matching, one_of, whole_number, words
+from config.variables import Variable, flag, folder, for_each, hidden, masked_url, matching, one_of, whole_number, words
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 """The project's root: the folder of manage.py."""
@@ -182,6 +182,61 @@ PURGE_AFTER_DAYS = Variable(
     "a whole number of days from 0 (never) to 36500",
     "After how long a worker removes for good what was deleted softly, as `manage.py purge` does.",
 )
+PLAN_TIERS = ("free", "pro", "enterprise")
+_BY_TIER = "whole numbers from 0 (no limit) to 1000000: one for all plan tiers, or free=N,pro=N,enterprise=N"
+RATE_LIMIT_KEY = Variable(
+    "RATE_LIMIT_KEY",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 600, "pro": 3_000, "enterprise": 12_000},
+    _BY_TIER,
+    "How many requests a minute one API key, or one user by session, may make of the API, by its organization's tier.",
+)
+RATE_LIMIT_ORGANIZATION = Variable(
+    "RATE_LIMIT_ORGANIZATION",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 1_200, "pro": 12_000, "enterprise": 60_000},
+    _BY_TIER,
+    "How many requests a minute all keys and users of an organization together may make of the API.",
+)
+TELEMETRY_RATE_LIMIT_KEY = Variable(
+    "TELEMETRY_RATE_LIMIT_KEY",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 600, "pro": 3_000, "enterprise": 12_000},
+    _BY_TIER,
+    "How many requests of telemetry a minute one API key may send. They count apart from those of the API.",
+)
+TELEMETRY_RATE_LIMIT_ORGANIZATION = Variable(
+    "TELEMETRY_RATE_LIMIT_ORGANIZATION",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 1_200, "pro": 12_000, "enterprise": 60_000},
+    _BY_TIER,
+    "How many requests of telemetry a minute all keys of an organization together may send.",
+)
+CACHE_URL = Variable(
+    "CACHE_URL",
+    matching(r"(rediss?|unix)://\S+"),
+    "",
+    "redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS, or unix://PATH?db=0",
+    "The Redis or Valkey in which processes count requests together. Without one, the database does.",
+    shown_default="none: the database counts",
+    example="redis://localhost:6379/0",
+    show=masked_url,
+)
+LOGIN_FAILURE_LIMIT = Variable(
+    "LOGIN_FAILURE_LIMIT",
+    whole_number(0, 1_000),
+    5,
+    "a whole number from 0 (no limit) to 1000",
+    "After how many failures to log in with one email from one address no more are taken, for LOGIN_LOCK_SECONDS."
+    " Ten times as many lock an address for all emails, and twenty times as many an email from all addresses.",
+)
+LOGIN_LOCK_SECONDS = Variable(
+    "LOGIN_LOCK_SECONDS",
+    whole_number(1, 86_400),
+    900,
+    "a whole number of seconds from 1 to 86400",
+    "How long, in seconds, logins stay locked after too many failures, and failures count.",
+)
 DB_STATEMENT_TIMEOUT = Variable(
     "DB_STATEMENT_TIMEOUT",
     whole_number(0, 86_400_000),
@@ -276,6 +331,15 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         TELEMETRY_MAX_DECOMPRESSED_BYTES,
     ),
     "Retention": (PURGE_AFTER_DAYS,),
+    "Limits": (
+        RATE_LIMIT_KEY,
+        RATE_LIMIT_ORGANIZATION,
+        TELEMETRY_RATE_LIMIT_KEY,
+        TELEMETRY_RATE_LIMIT_ORGANIZATION,
+        CACHE_URL,
+        LOGIN_FAILURE_LIMIT,
+        LOGIN_LOCK_SECONDS,
+    ),
     "Connections and statements": (
         DB_POOL_SIZE,
         DB_MAX_OVERFLOW,
