@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 WINDOW_SECONDS = 60
 BLOCKS = 50  # in a limit
@@ -59,18 +59,12 @@ class Lease:
     ends: float
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How it stands with a quota: how much is left, for how many seconds."""
+class Standing(NamedTuple):
+    """How it stands with a quota: how much is left, here and unreserved, for how many seconds."""
 
     quota: Quota
     remaining: int
     seconds: float
-
-    @classmethod
-    def of(cls, quota: Quota, lease: Lease, now: float) -> "Standing":
-        """Return the standing as a lease tells it: what is left here, and what nobody has reserved."""
-        return cls(quota, lease.tokens + lease.remaining, lease.ends - now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +116,18 @@ class Limiter:
     def _settle(self, quotas: Sequence[Quota]) -> Verdict | list[Quota]:
         """Spend a token of each quota; or return those that the store must be asked about first."""
         now = self._clock()
-        leases = [(quota, self._present(quota, now)) for quota in quotas]
-        standings = [(lease, Standing.of(quota, lease, now)) for quota, lease in leases if lease]
-        exceeded = tuple(standing for _, standing in standings if not standing.remaining)
-        if exceeded:
-            return Verdict(tuple(standing for _, standing in standings), exceeded)
-        if wanting := [quota for quota, lease in leases if lease is None or not lease.tokens]:
-            return wanting
-        for lease, _ in standings:
-            lease.tokens -= 1
-        return Verdict(tuple(Standing.of(quota, lease, now) for quota, lease in leases if lease))
+        leases = [(quota, lease) for quota in quotas if (lease := self._present(quota, now))]
+        ready = len(leases) == len(quotas) and all(lease.tokens for _, lease in leases)
+        if ready:
+            for _, lease in leases:
+                lease.tokens -= 1
+        standings = tuple(Standing(quota, lease.tokens + lease.remaining, lease.ends - now) for quota, lease in leases)
+        if ready:
+            return Verdict(standings)
+        if exceeded := tuple(standing for standing in standings if not standing.remaining):
+            return Verdict(standings, exceeded)
+        held = {quota for quota, lease in leases if lease.tokens}
+        return [quota for quota in quotas if quota not in held]
 
     def _present(self, quota: Quota, now: float) -> Lease | None:
         """Return the lease of the present window."""
