@@ -78,7 +78,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             error_message=detail,
             details={"method": request.method, "path": request.path, "status": status, "code": code},
         )
-    body = problem(request, status, code, detail, errors)
+    body = problem(request, status, code, detail, errors) | getattr(translated, "extension", {})
     return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
 
 
@@ -200,6 +200,7 @@ KINDS = {
     "already_a_member": "The person with this email is a member of the organization; change the membership instead.",
     "transition_conflict": "The record's status doesn't allow this move; the detail names both.",
     "still_referred_to": "Other records still refer to this one, so it can't be deleted.",
+    "throttled": "The plan's requests for this minute are used up; “violated-policies” says whose. See Retry-After.",
     "unavailable": "The database is out of reach. Nothing was changed; try again after Retry-After seconds.",
     "error": "The program failed. The request id leads to what was logged.",
 }

@@ -19,6 +19,7 @@ ERRORS = {
     "406": "None of the accepted content types can be had.",
     "409": "The present state of the records refuses this.",
     "415": "The body's content type isn't taken.",
+    "429": "The plan's requests for this minute are used up; try again after Retry-After seconds.",
     "503": "The database is out of reach; try again after Retry-After seconds.",
 }
 BODY_ONLY = {"409", "415"}
@@ -32,6 +33,11 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "violated-policies": {
+            "type": "array",
+            "description": "For exceeded rate limits: whose.",
+            "items": {"type": "string", "enum": ["key", "user", "organization"]},
+        },
         "errors": {
             "type": "array",
             "description": "For invalid bodies and parameters: each field and rule.",
