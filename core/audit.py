@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -40,10 +40,16 @@ class Context:
 
     def as_setting(self) -> str:
         """Return the context as the trigger reads it."""
-        fields = asdict(self)
-        del fields["organization"]
-        source = fields.pop("source")
-        return orjson.dumps(fields | {"details": {"source": source} | self.details}).decode()
+        told = {
+            "user": self.user,
+            "email": self.email,
+            "api_key": self.api_key,
+            "request_id": self.request_id,
+            "ip_address": self.ip_address,
+            "user_agent": self.user_agent,
+            "details": {"source": self.source} | self.details,
+        }
+        return orjson.dumps(told).decode()
 
 
 class _Scope:

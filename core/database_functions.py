@@ -122,7 +122,7 @@ DECLARE
     context jsonb := nullif(current_setting('muster.context', true), '')::jsonb;
     old_row jsonb := to_jsonb(OLD);
     new_row jsonb := to_jsonb(NEW);
-    this_row jsonb := coalesce(to_jsonb(NEW), to_jsonb(OLD));
+    this_row jsonb := coalesce(new_row, old_row);
     verb text := 'update';
     secret text;
 BEGIN

@@ -93,7 +93,7 @@ class StoredAs(SameOrganization):
             f"({', '.join(map(quote, ('organization_id', 'id', 'sha256', 'size')))}) DEFERRABLE INITIALLY DEFERRED"
         )
 
-    def create_sql(self, model: type[models.Model], schema_editor: Any) -> str:
+    def create_sql(self, model: type[models.Model], schema_editor: Any) -> str:  # type: ignore[override]
         """Return the statement that adds the constraint."""
         table = schema_editor.quote_name(model._meta.db_table)
         return f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}"

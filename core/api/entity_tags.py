@@ -26,7 +26,8 @@ def entity_tag(serializer: Any, text: str, version: int | None) -> str | None:
     """Return the tag of a record that was rendered as ``text``; None where its changes aren't counted."""
     if version is None:
         return None
-    if shows_others(type(serializer)):
+    kind: Any = type(serializer)
+    if shows_others(kind):
         return f'"{version}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"'
     return f'"{version}"'
 

@@ -103,7 +103,12 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
             return {row.pk: _render(row, serializer) for row in rows}
         return dict(rows.values_list("pk", row_text(serializer)))
 
-    def read_one(self, rows: models.QuerySet, serializer: RecordSerializer) -> tuple[str, str | None] | None:
+    def read_one(self, rows: models.QuerySet, serializer: RecordSerializer) -> str | None:
+        """Return the only row as JSON text, if there is one."""
+        found = self.read_tagged(rows, serializer)
+        return found[0] if found else None
+
+    def read_tagged(self, rows: models.QuerySet, serializer: RecordSerializer) -> tuple[str, str | None] | None:
         """Return the only row as JSON text, if there is one, and its entity tag, if it has one."""
         if is_ordinary(serializer):
             row = rows.first()
@@ -123,7 +128,7 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
 
     def render_one(self, pk: Any) -> tuple[RenderedJSON, dict[str, str]]:
         """Return the JSON of one row that the request may see, and its headers; Http404 when there is none."""
-        found = self.read_one(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
+        found = self.read_tagged(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
         if found is None:
             raise Http404
         text, tag = found

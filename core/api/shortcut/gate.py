@@ -1,14 +1,17 @@
 """Who may go the short way: what is the same in each of its statements, and what a request brings to it."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import UUIDField
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
+from psycopg.sql import Literal
 
 from core.api.authentication import KEY_COLUMNS, LAST_USED_PRECISION, Principal, key_query
 from core.api.permissions import requirements
@@ -73,25 +76,37 @@ def stand_in(route: Any, method: str, parameters: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement, and where among its parameters a request's own values go."""
+    """A statement, and in which order the values that a request brings go into it.
+
+    All other values stand in its text. PostgreSQL then knows them when it plans, so that the plan it keeps is as good
+    as one made anew for each request, which would take longer than to run it.
+    """
 
     sql: str
-    parameters: tuple[Any, ...]
-    places: tuple[int, ...]
+    order: tuple[int, ...]
 
     @classmethod
-    def of(cls, sql: str, parameters: tuple[Any, ...], marks: tuple[Any, ...]) -> "Statement":
+    def of(cls, sql: str, parameters: Sequence[Any], marks: Sequence[Any]) -> "Statement":
         """Return the statement, in PostgreSQL's own notation; ``marks`` stand where a request's values go."""
-        numbers = count(1)
-        native = re.sub(r"%[s%]", lambda found: f"${next(numbers)}" if found[0] == "%s" else "%", sql)
-        return cls(native, parameters, tuple(parameters.index(mark) for mark in marks))
+        connection = connections[DEFAULT_DB_ALIAS]
+        connection.ensure_connection()
+        order: list[int] = []
+        values = iter(parameters)
+
+        def place(found: re.Match[str]) -> str:
+            if found[0] == "%%":
+                return "%"
+            value = next(values)
+            if isinstance(value, str | UUID) and value in marks:
+                order.append(marks.index(value))
+                return f"${len(order)}"
+            return Literal(value).as_string(connection.connection)
+
+        return cls(re.sub("%[s%]", place, sql), tuple(order))
 
     def bind(self, *values: Any) -> list[Any]:
-        """Return the parameters of a request: its own values, in the order of the marks, among the others."""
-        bound = list(self.parameters)
-        for place, value in zip(self.places, values, strict=True):
-            bound[place] = value
-        return bound
+        """Return the parameters of a request: its own values, given in the order of the marks."""
+        return [values[place] for place in self.order]
 
 
 def follows(view_class: Any, kit: dict[str, Any]) -> bool:

@@ -42,7 +42,7 @@ KIT = {
         "get_read_serializer",
         "get_serializer_context",
         "read_page",
-        "read_one",
+        "read_tagged",
         "render_one",
         "authentication_classes",
         "permission_classes",
