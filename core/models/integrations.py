@@ -67,7 +67,7 @@ class Integration(OrganizationRecord):
         help_text="What GitHub or Stripe signs its messages with. It isn't shown again.",
     )
     has_token = models.GeneratedField(
-        expression=~Q(token=""),  # type: ignore[arg-type] (a condition will do)
+        expression=~Q(token=""),  # type: ignore[arg-type]
         output_field=models.BooleanField(),
         db_persist=True,
     )
@@ -115,7 +115,7 @@ class Integration(OrganizationRecord):
                 for field in ("token", "webhook_secret")
             ),
             models.CheckConstraint(
-                name="core_integration_error_fits",
+                name="core_integration_why_failing",
                 condition=Q(status=DISABLED)
                 | (Q(status=FAILING) & ~Q(last_error=""))
                 | Q(status__in=[UNCHECKED, WORKING], last_error=""),
@@ -210,7 +210,7 @@ class IntegrationEvent(OrganizationLog):
                 violation_error_message="This event came already.",
             ),
             models.CheckConstraint(
-                name="core_integrationevent_handled",
+                name="core_integrationevent_when_handled",
                 condition=Q(status="pending", handled_at=None) | (~Q(status="pending") & Q(handled_at__isnull=False)),
                 violation_error_message="“handled_at” says when an event was dealt with, and only then.",
             ),

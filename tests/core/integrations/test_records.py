@@ -109,8 +109,8 @@ def test_every_provider_has_settings() -> None:
         ("provider = 'custom'", "core_integration_provider_immutable"),
         ("name = ''", "core_integration_name_given"),
         ("config = '[]'", "core_integration_config_object"),
-        ("status = 'failing'", "core_integration_error_fits"),
-        ("last_error = 'Nobody knows'", "core_integration_error_fits"),
+        ("status = 'failing'", "core_integration_why_failing"),
+        ("last_error = 'Nobody knows'", "core_integration_why_failing"),
         ("status = 'elsewhere'", "core_integration_status_transitions"),
     ],
 )
@@ -157,7 +157,7 @@ def test_an_event_is_kept_once_and_never_changes() -> None:
     stray = f"INSERT INTO core_integrationevent ({columns}) VALUES (%s, %s, 'd', 'e', '', '{{}}', 'pending')"
     assert refused(stray, other.pk, event.integration_id) == "core_integrationevent_same_organization"
     assert refused("UPDATE core_integrationevent SET payload = '{}'") == "core_integrationevent_payload_immutable"
-    assert refused("UPDATE core_integrationevent SET status = 'handled'") == "core_integrationevent_handled"
+    assert refused("UPDATE core_integrationevent SET status = 'handled'") == "core_integrationevent_when_handled"
     handled = "UPDATE core_integrationevent SET status = %s, handled_at = now()"
     run(handled, "handled")
     assert refused(handled, "failed") == "core_integrationevent_status_transitions"
