@@ -23,10 +23,13 @@ class AgentsConfig(AppConfig):
     verbose_name = "Agents and work"
 
     def ready(self) -> None:
-        """Describe agents' own kinds of problem where their addresses lead."""
+        """Describe agents' own kinds of problem where their addresses lead, and listen to GitHub."""
+        from agents.integrations.github import GitHubReceiver
         from core.api import problems
+        from core.integrations import receivers
 
         problems.KINDS.update(PROBLEMS)
+        receivers.register("github", GitHubReceiver())
 
     def summary(self) -> list[tuple[str, object]]:
         """Return lines for `manage.py seed`: the work in figures. An execution is a run that has come to its end."""

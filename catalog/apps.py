@@ -22,10 +22,13 @@ class CatalogConfig(AppConfig):
     verbose_name = "Catalog"
 
     def ready(self) -> None:
-        """Describe catalog's own kinds of problem where their addresses lead."""
+        """Describe catalog's own kinds of problem where their addresses lead, and listen to Stripe."""
+        from catalog.integrations.stripe import StripeReceiver
         from core.api import problems
+        from core.integrations import receivers
 
         problems.KINDS.update(PROBLEMS)
+        receivers.register("stripe", StripeReceiver())
 
     def summary(self) -> list[tuple[str, object]]:
         """Return lines for `manage.py seed`: the orders by status, and what was earned, by currency."""

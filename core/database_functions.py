@@ -218,6 +218,43 @@ COMMENT ON FUNCTION muster_deliver() IS 'Writes a delivery for each webhook of t
 """
 
 
+# Not of events about the integration itself: that a message failed would be a message.
+NOTIFY = """
+CREATE FUNCTION muster_notify() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NEW.organization_id IS NOT NULL THEN
+        INSERT INTO procrastinate_jobs (queue_name, task_name, args)
+        SELECT 'integrations', 'core.tasks.notify_slack',
+               jsonb_build_object('integration_id', integration.id, 'event_id', NEW.id)
+          FROM core_integration integration
+         WHERE integration.organization_id = NEW.organization_id
+           AND integration.provider = 'slack' AND integration.status <> 'disabled'
+           AND integration.id IS DISTINCT FROM NEW.resource_id
+           AND integration.config -> 'events'
+               ?| ARRAY['*', split_part(NEW.event_type, '.', 1) || '.*', NEW.event_type];
+    END IF;
+    RETURN NULL;
+END
+$body$;
+COMMENT ON FUNCTION muster_notify() IS 'Enqueues a message for each Slack integration that is to be told of the event.';
+"""
+
+INTEGRATION_ADDRESS = """
+CREATE FUNCTION muster_integration_address() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+    IF NEW.config -> 'api_url' IS DISTINCT FROM OLD.config -> 'api_url' AND NEW.token = OLD.token AND OLD.token <> ''
+    THEN
+        RAISE EXCEPTION '"config.api_url" changes only together with "token", which was given for the old address'
+            USING ERRCODE = 'check_violation', TABLE = TG_TABLE_NAME, COLUMN = 'config',
+                  CONSTRAINT = 'core_integration_address_token';
+    END IF;
+    RETURN NEW;
+END
+$body$;
+COMMENT ON FUNCTION muster_integration_address() IS 'Refuses to send a stored token to another address.';
+"""
+
+
 def make(name: str, sql: str) -> migrations.RunSQL:
     """Return the operation that makes a function, and drops it in reverse."""
     return migrations.RunSQL(sql, f"DROP FUNCTION {name}")
@@ -233,4 +270,6 @@ OPERATIONS = [
     make("muster_last_owner", LAST_OWNER),
     make("muster_audit", AUDIT),
     make("muster_deliver", DELIVER),
+    make("muster_notify", NOTIFY),
+    make("muster_integration_address", INTEGRATION_ADDRESS),
 ]

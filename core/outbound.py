@@ -53,7 +53,7 @@ class Answer:
     Attributes:
         status: the HTTP status code.
         headers: by name in lower case.
-        body: its first 4 KB.
+        body: its beginning, as much as was asked for.
     """
 
     status: int
@@ -157,7 +157,7 @@ class _GuardedBackend(httpcore.AnyIOBackend):
 
 
 class Client:
-    """Posts to addresses that users name. An asynchronous context manager, for use in one event loop."""
+    """Sends requests to addresses that users name. An asynchronous context manager, for use in one event loop."""
 
     def __init__(self) -> None:
         context = ssl.create_default_context()
@@ -184,9 +184,15 @@ class Client:
             await pool.aclose()
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer:
-        """Post, and return the answer, whatever its status; a redirect is an answer too.
+        """Post, as ``request`` does."""
+        return await self.request("POST", url, content=content, headers=headers)
 
-        Takes at most 3 s to connect and 10 s in all, and reads 4 KB of the answer's body.
+    async def request(
+        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes = b"", most: int = BODY_BYTES
+    ) -> Answer:
+        """Send a request, and return the answer, whatever its status; a redirect is an answer too.
+
+        Takes at most 3 s to connect and 10 s in all, and reads ``most`` bytes of the answer's body (4 KB).
 
         Raises:
             RefusedAddressError: the request may not go there.
@@ -196,14 +202,20 @@ class Client:
         began = time.monotonic()
         try:
             async with asyncio.timeout(WHOLE_SECONDS):
-                return await self._post(self._pools[parts.scheme], parts, content, headers)
+                return await self._send(self._pools[parts.scheme], method, parts, content, headers, most)
         except (TimeoutError, httpcore.TimeoutException):
             raise OutboundError(f"No answer came within {time.monotonic() - began:.0f} s.") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
             raise OutboundError(_reason(error)) from error
 
-    async def _post(
-        self, pool: httpcore.AsyncConnectionPool, parts: SplitResult, content: bytes, headers: Mapping[str, str]
+    async def _send(
+        self,
+        pool: httpcore.AsyncConnectionPool,
+        method: str,
+        parts: SplitResult,
+        content: bytes,
+        headers: Mapping[str, str],
+        most: int,
     ) -> Answer:
         target = parts.path or "/"
         url = httpcore.URL(
@@ -215,15 +227,15 @@ class Client:
         timeout = {"connect": CONNECT_SECONDS, "read": WHOLE_SECONDS, "write": WHOLE_SECONDS, "pool": WHOLE_SECONDS}
         sent = {"Host": parts.netloc, "Content-Length": str(len(content)), **headers}
         async with pool.stream(
-            "POST", url, headers=list(sent.items()), content=content, extensions={"timeout": timeout}
+            method, url, headers=list(sent.items()), content=content, extensions={"timeout": timeout}
         ) as response:
             body = b""
             async for part in response.aiter_stream():
                 body += part
-                if len(body) >= BODY_BYTES:
+                if len(body) >= most:
                     break
         received = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
-        return Answer(response.status, received, body[:BODY_BYTES])
+        return Answer(response.status, received, body[:most])
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management import call_command
@@ -9,6 +10,7 @@ from django.utils import timezone
 from procrastinate import JobContext
 
 from core import jobs
+from core.integrations.retries import NOTICE_RETRY
 from core.jobs.stalls import STALL_SECONDS, give_back
 from core.models import IdempotencyKey
 from core.services import retention
@@ -78,3 +80,27 @@ def pause_failing_webhooks() -> None:
     from core.services import webhooks
 
     webhooks.pause_failing()
+
+
+@jobs.task(queue="integrations", retry=NOTICE_RETRY)
+def notify_slack(integration_id: str, event_id: str) -> None:
+    """Tell a Slack channel of an event. A trigger of the event stream enqueues it, by this name."""
+    from core.services import integrations
+
+    integrations.notify_slack(integration_id=UUID(integration_id), event_id=UUID(event_id))
+
+
+@jobs.task(queue="integrations")
+def handle_integration_event(event_id: str) -> None:
+    """Do what follows from what a service told us."""
+    from core.services import integrations
+
+    integrations.handle(event_id=UUID(event_id))
+
+
+@jobs.periodic("29 4 * * *")
+def forget_integration_events() -> None:
+    """Delete what services told us a month ago, once it was dealt with."""
+    from core.services import integrations
+
+    integrations.forget_events()

@@ -133,6 +133,15 @@ class Deliver(SharedTrigger):
     function = "muster_deliver"
 
 
+class Notify(SharedTrigger):
+    """Enqueues a message for each integration that is to be told of an event."""
+
+    name = "notify"
+    when = pgtrigger.After
+    operation = pgtrigger.Insert
+    function = "muster_notify"
+
+
 class Audit(SharedTrigger):
     """Writes one AuditEvent for each row that is inserted, changed or deleted, in the same transaction.
 

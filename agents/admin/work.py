@@ -58,7 +58,7 @@ class TaskAdmin(RecordAdmin):
     fieldsets = (
         (None, {"fields": ("name", "description", "task_type", "status", "priority", "due_at")}),
         ("Who and for what", {"fields": ("project", "squad", "assigned_agent")}),
-        ("How", {"fields": ("payload", "config", "max_rounds", "memory_size")}),
+        ("How", {"fields": ("payload", "config", "max_rounds", "memory_size", "external_id")}),
         ("Outcome", {"fields": ("result", "error_message", "started_at", "completed_at")}),
         ("Runs", {"fields": ("total_runs", "successful_runs", "failed_runs", "success_rate")}),
         ("Lease", {"fields": ("claimed_by", "lease_expires_at")}),

@@ -153,6 +153,9 @@ class Task(OrganizationRecord):
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
     completed_at = models.DateTimeField(null=True, blank=True, editable=False)
     due_at = models.DateTimeField(null=True, blank=True)
+    external_id = models.CharField(
+        max_length=200, blank=True, default="", db_default="", help_text="Its name in the system that it came from."
+    )
     claimed_by = models.ForeignKey(
         Agent,
         on_delete=models.PROTECT,
@@ -223,6 +226,12 @@ class Task(OrganizationRecord):
                 condition=Q(lease_token__isnull=False),
                 name="agents_task_lease_token_unique",
                 violation_error_message="“lease_token” is another lease's.",
+            ),
+            models.UniqueConstraint(
+                fields=["organization", "external_id"],
+                condition=~Q(external_id=""),
+                name="agents_task_external_id",
+                violation_error_message="“external_id” belongs to another task already.",
             ),
         ]
         indexes = [

@@ -4,6 +4,7 @@ from core.admin import (  # noqa: F401 (they register themselves)
     api_keys,
     audit_events,
     idempotency_keys,
+    integrations,
     jobs,
     organizations,
     users,

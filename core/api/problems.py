@@ -196,6 +196,8 @@ KINDS = {
     "precondition_failed": "What is there isn't what If-Match names: it has changed since it was read.",
     "range_not_satisfiable": "The Range begins behind the content's end; Content-Range names the size.",
     "unsupported_media_type": "The body's content type isn't taken here; send application/json.",
+    "bad_signature": "The message isn't signed with the integration's secret, or was signed too long ago.",
+    "changed_meanwhile": "The integration was changed while its service was asked; check it again.",
     "conflict": "The present state of the records refuses the request.",
     "already_a_member": "The person with this email is a member of the organization; change the membership instead.",
     "transition_conflict": "The record's status doesn't allow this move; the detail names both.",

@@ -1,7 +1,7 @@
 """Writes that a client can rely on: over no change it hasn't seen (If-Match), and once (Idempotency-Key)."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import transaction
 from rest_framework.permissions import SAFE_METHODS
@@ -18,12 +18,15 @@ class SafeWritesMixin:
     """What a viewset does before it writes, where the request's headers ask for it.
 
     Both run the viewset's own handler inside their transaction, so that what was checked still holds when it writes.
+    ``unguarded_actions`` do without: those that ask other machines, which no transaction waits for.
     """
+
+    unguarded_actions: ClassVar[tuple[str, ...]] = ()
 
     def initial(self: Any, request: Request, *args: Any, **kwargs: Any) -> None:
         """Let the request in, or not; and put in front of the handler what its headers ask for."""
         super().initial(request, *args, **kwargs)  # type: ignore[misc]
-        if request.method in SAFE_METHODS:
+        if request.method in SAFE_METHODS or self.action in self.unguarded_actions:
             return
         name = str(request.method).lower()
         handler: Handler = getattr(self, name, self.http_method_not_allowed)

@@ -108,8 +108,8 @@ class RecordSerializer(serializers.ModelSerializer):
 
 @cache
 def field_names(serializer_class: type[RecordSerializer]) -> frozenset[str]:
-    """Return the names of a serializer's fields, which REST framework would make anew each time it is asked."""
-    return frozenset(serializer_class().fields)
+    """Return the names of the fields that a serializer shows; REST framework would make them anew each time."""
+    return frozenset(name for name, field in serializer_class().fields.items() if not field.write_only)
 
 
 RECORD_FIELDS = ("id", "created_at", "updated_at")

@@ -1,6 +1,6 @@
 """Addresses of core's records under ``/api/v1/``."""
 
-from core.api import views, webhooks
+from core.api import integrations, views, webhooks
 from core.api.routers import RecordRouter
 
 router = RecordRouter()
@@ -10,5 +10,7 @@ router.register("memberships", views.MembershipViewSet)
 router.register("api-keys", views.APIKeyViewSet)
 router.register("audit-events", views.AuditEventViewSet)
 router.register("idempotency-keys", views.IdempotencyKeyViewSet)
+router.register("integrations", integrations.IntegrationViewSet)
+router.register("integration-events", integrations.IntegrationEventViewSet)
 router.register("webhooks", webhooks.WebhookViewSet)
 router.register("webhook-deliveries", webhooks.WebhookDeliveryViewSet)

@@ -13,6 +13,7 @@ from core.models.base import (
 )
 from core.models.idempotency import IdempotencyKey
 from core.models.identity import Membership, Organization, PlanTier, Role, User
+from core.models.integrations import Integration, IntegrationEvent, IntegrationEventStatus, IntegrationStatus
 from core.models.webhooks import DeliveryStatus, PauseReason, Webhook, WebhookDelivery
 
 __all__ = [
@@ -21,6 +22,10 @@ __all__ = [
     "Audited",
     "DeliveryStatus",
     "IdempotencyKey",
+    "Integration",
+    "IntegrationEvent",
+    "IntegrationEventStatus",
+    "IntegrationStatus",
     "Membership",
     "Organization",
     "OrganizationLog",

@@ -9,7 +9,7 @@ from django.db.models import Func
 from core.ids import DatabaseUUID7, uuid7
 from core.models.base import RecordQuerySet
 from core.models.identity import Organization, User
-from core.triggers import AppendOnly, Deliver, NoTruncate
+from core.triggers import AppendOnly, Deliver, Notify, NoTruncate
 
 
 class ClockTimestamp(Func):
@@ -94,7 +94,7 @@ class AuditEvent(models.Model):
             ),
             GinIndex(fields=["details"], name="core_auditevent_details", opclasses=["jsonb_path_ops"]),
         ]
-        triggers = [AppendOnly(), NoTruncate(), Deliver()]
+        triggers = [AppendOnly(), NoTruncate(), Deliver(), Notify()]
 
     def __str__(self) -> str:
         return f"{self.event_type} {self.resource_id or ''}".strip()

@@ -40,7 +40,7 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Received(self.path, headers, body, time.monotonic())
             receiver.requests.append(request)
@@ -51,6 +51,9 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
             self.end_headers()
             with suppress(ConnectionError):  # who asked reads no more than it wants
                 self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            self.do_POST()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""

@@ -7,10 +7,13 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from core.ids import uuid7
+from core.integrations.providers import RECEIVES
 from core.models import (
     APIKey,
     AuditEvent,
     IdempotencyKey,
+    Integration,
+    IntegrationEvent,
     Membership,
     Organization,
     Role,
@@ -22,6 +25,17 @@ from core.models import (
 from core.models.api_keys import digest_of
 
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # the specification's own example
+
+INTEGRATION_TOKEN = "token-of-the-factory"
+INTEGRATION_SECRET = "webhook-secret-of-the-factory"
+CONFIGS = {
+    "github": {"repository": "octocat/hello-world", "label": "muster"},
+    "slack": {"channel": "#deployments", "events": ["task.*"]},
+    "jira": {"api_url": "https://example.atlassian.net", "email": "ada@example.com"},
+    "stripe": {"customer": "cus_NffrFeUfNV2Hib", "plans": {"price_1MoBy5": "pro", "price_1MoBy6": "enterprise"}},
+    "custom": {"api_url": "https://api.example.org", "check_path": "/status"},
+}
+"""A configuration that each provider takes."""
 
 
 class OrganizationFactory(DjangoModelFactory):
@@ -118,6 +132,39 @@ class IdempotencyKeyFactory(DjangoModelFactory):
     digest = bytes(32)
     status = 201
     body = b"{}"
+
+
+class IntegrationFactory(DjangoModelFactory):
+    """An integration with a service of our own, or with the ``provider`` that is named."""
+
+    class Meta:
+        model = Integration
+
+    organization = factory.SubFactory(OrganizationFactory)
+    provider = "custom"
+    name = factory.Sequence(lambda n: f"Integration {n}")
+    config = factory.LazyAttribute(lambda integration: CONFIGS[integration.provider])
+    token = INTEGRATION_TOKEN
+    webhook_secret = factory.LazyAttribute(
+        lambda integration: INTEGRATION_SECRET if integration.provider in RECEIVES else ""
+    )
+
+
+class IntegrationEventFactory(DjangoModelFactory):
+    """Something that GitHub told us, and that waits."""
+
+    class Meta:
+        model = IntegrationEvent
+
+    organization = factory.SubFactory(OrganizationFactory)
+    integration = factory.SubFactory(
+        IntegrationFactory, organization=factory.SelfAttribute("..organization"), provider="github"
+    )
+    delivery_id = factory.Sequence(lambda n: f"delivery-{n}")
+    event_type = "issues.labeled"
+    subject = factory.Sequence(lambda n: f"github.com/issue/{n}")
+    occurred_at = factory.LazyFunction(timezone.now)
+    payload = factory.LazyFunction(lambda: {"action": "labeled"})
 
 
 class WebhookFactory(DjangoModelFactory):

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 # What a refused request may leave behind: its own event, and the time that a key was used. No row changes without
 # another column than updated_at and row_version.
-REFUSALS = ("request.refuse", "login.fail")
+REFUSALS = ("request.refuse", "login.fail", "integration.refuse")
 TRACES = ("last_used_at", "last_login", "updated_at", "row_version")
 # Django fills these once, when it migrates.
 UNOBSERVED = {"django_migrations", "django_content_type", "auth_permission"}

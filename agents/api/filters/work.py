@@ -22,7 +22,7 @@ class TaskFilterSet(RecordFilterSet):
 
     class Meta:
         model = Task
-        fields: ClassVar[list[str]] = []
+        fields: ClassVar[list[str]] = ["external_id"]
 
 
 class TaskRunFilterSet(RecordFilterSet):

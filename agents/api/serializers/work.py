@@ -45,6 +45,7 @@ class TaskSerializer(RecordSerializer):
             "started_at",
             "completed_at",
             "due_at",
+            "external_id",
             "claimed_by",
             "lease_expires_at",
         )

@@ -1,0 +1,1 @@
+"""What agents makes of what other companies' services tell."""

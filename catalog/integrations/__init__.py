@@ -1,0 +1,1 @@
+"""What catalog makes of what other companies' services tell."""
