@@ -1,9 +1,8 @@
 """Background jobs of agents: leases, files in storage, counters."""
 
-from django.core.management import call_command
-
 from agents.services import claims
 from core import jobs
+from core.jobs.commands import run_command
 
 
 @jobs.periodic("* * * * *")
@@ -15,16 +14,16 @@ def return_abandoned_tasks() -> None:
 @jobs.periodic("37 2 * * *")
 def sweep_artifacts() -> None:
     """Remove what artifacts left behind in storage. Fails when storage has lost a file."""
-    call_command("sweep_artifacts")
+    run_command("sweep_artifacts")
 
 
 @jobs.periodic("7 5 * * *")
 def check_counters() -> None:
     """Compare the counters of tasks with what counting says. Fails when some differ, and mends none."""
-    call_command("check_counters")
+    run_command("check_counters")
 
 
 @jobs.periodic("7 6 * * 0")
 def check_spans() -> None:
     """Compare the rollups of spans with what counting says, on Sundays. Fails when some differ, and mends none."""
-    call_command("check_spans")
+    run_command("check_spans")

@@ -5,12 +5,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.core.management import call_command
 from django.utils import timezone
 from procrastinate import JobContext
 
 from core import jobs
 from core.integrations.retries import NOTICE_RETRY
+from core.jobs.commands import run_command
 from core.jobs.stalls import STALL_SECONDS, give_back
 from core.models import IdempotencyKey
 from core.services import retention
@@ -45,7 +45,7 @@ async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
 @jobs.periodic("41 3 * * *")
 def forget_expired_sessions() -> None:
     """Delete the sessions that have expired."""
-    call_command("clearsessions")
+    run_command("clearsessions")
 
 
 @jobs.periodic("11 4 * * *")
