@@ -14,7 +14,19 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.variables import Variable, flag, folder, hidden, masked_url, matching, networks, one_of, whole_number, words
+from config.variables import (
+    Variable,
+    flag,
+    folder,
+    for_each,
+    hidden,
+    masked_url,
+    matching,
+    networks,
+    one_of,
+    whole_number,
+    words,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 """The project's root: the folder of manage.py."""
@@ -202,6 +214,61 @@ OUTBOUND_ALLOW: Variable[list[IPv4Network | IPv6Network]] = Variable(
     "Networks that aren't public, and that webhooks may reach all the same, by plain HTTP too.",
     shown_default="none",
     example="10.1.0.0/16",
+)
+PLAN_TIERS = ("free", "pro", "enterprise")
+_BY_TIER = "whole numbers from 0 (no limit) to 1000000: one for all plan tiers, or free=N,pro=N,enterprise=N"
+RATE_LIMIT_KEY = Variable(
+    "RATE_LIMIT_KEY",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 200_000, "pro": 500_000, "enterprise": 0},
+    _BY_TIER,
+    "How many requests a minute one API key, or one user by session, may make of the API, by its organization's tier.",
+)
+RATE_LIMIT_ORGANIZATION = Variable(
+    "RATE_LIMIT_ORGANIZATION",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 400_000, "pro": 1_000_000, "enterprise": 0},
+    _BY_TIER,
+    "How many requests a minute all keys and users of an organization together may make of the API.",
+)
+TELEMETRY_RATE_LIMIT_KEY = Variable(
+    "TELEMETRY_RATE_LIMIT_KEY",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 200_000, "pro": 500_000, "enterprise": 0},
+    _BY_TIER,
+    "How many requests of telemetry a minute one API key may send. They count apart from those of the API.",
+)
+TELEMETRY_RATE_LIMIT_ORGANIZATION = Variable(
+    "TELEMETRY_RATE_LIMIT_ORGANIZATION",
+    for_each(PLAN_TIERS, 0, 1_000_000),
+    {"free": 400_000, "pro": 1_000_000, "enterprise": 0},
+    _BY_TIER,
+    "How many requests of telemetry a minute all keys of an organization together may send.",
+)
+CACHE_URL = Variable(
+    "CACHE_URL",
+    matching(r"(rediss?|unix)://\S+"),
+    "",
+    "redis://USER:PASSWORD@HOST:6379/0, rediss:// for TLS, or unix://PATH?db=0",
+    "The Redis or Valkey in which processes count requests together. Without one, the database does.",
+    shown_default="none: the database counts",
+    example="redis://localhost:6379/0",
+    show=masked_url,
+)
+LOGIN_FAILURE_LIMIT = Variable(
+    "LOGIN_FAILURE_LIMIT",
+    whole_number(0, 1_000),
+    5,
+    "a whole number from 0 (no limit) to 1000",
+    "After how many failures to log in with one email from one address no more are taken, for LOGIN_LOCK_SECONDS."
+    " Ten times as many lock an address for all emails, and twenty times as many an email from all addresses.",
+)
+LOGIN_LOCK_SECONDS = Variable(
+    "LOGIN_LOCK_SECONDS",
+    whole_number(1, 86_400),
+    900,
+    "a whole number of seconds from 1 to 86400",
+    "How long, in seconds, logins stay locked after too many failures, and failures count.",
 )
 DB_STATEMENT_TIMEOUT = Variable(
     "DB_STATEMENT_TIMEOUT",
@@ -401,6 +468,15 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         EMBEDDING_API_TIMEOUT,
     ),
     "Background work": (PURGE_AFTER_DAYS, OUTBOUND_ALLOW),
+    "Limits": (
+        RATE_LIMIT_KEY,
+        RATE_LIMIT_ORGANIZATION,
+        TELEMETRY_RATE_LIMIT_KEY,
+        TELEMETRY_RATE_LIMIT_ORGANIZATION,
+        CACHE_URL,
+        LOGIN_FAILURE_LIMIT,
+        LOGIN_LOCK_SECONDS,
+    ),
     "Connections and statements": (
         DB_POOL_SIZE,
         DB_MAX_OVERFLOW,

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "csp",
     "agents",
     "knowledge",
+    "core.limits",
     "core.queue.apps.QueueConfig",  # behind the apps whose tasks it looks for
 ]
 
@@ -116,6 +117,8 @@ AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {"NAME": f"{_VALIDATORS}.NumericPasswordValidator"},
 ]
 LOGIN_URL = "admin:login"
+LOGIN_FAILURE_LIMIT = env.LOGIN_FAILURE_LIMIT.get()
+LOGIN_LOCK_SECONDS = env.LOGIN_LOCK_SECONDS.get()
 
 # --- Security --------------------------------------------------------------------------------------
 
@@ -191,6 +194,23 @@ PURGE_AFTER_DAYS = env.PURGE_AFTER_DAYS.get()
 OUTBOUND_ALLOW = env.OUTBOUND_ALLOW.get()
 
 # --- The API ---------------------------------------------------------------------------------------
+
+# Requests a minute: by what is asked, whose they are, and the plan tier. What has no limits at all isn't there.
+RATE_LIMITS: dict[str, dict[str, dict[str, int]]] = {
+    budget: limits
+    for budget, limits in {
+        "api": {"principal": env.RATE_LIMIT_KEY.get(), "organization": env.RATE_LIMIT_ORGANIZATION.get()},
+        "telemetry": {
+            "principal": env.TELEMETRY_RATE_LIMIT_KEY.get(),
+            "organization": env.TELEMETRY_RATE_LIMIT_ORGANIZATION.get(),
+        },
+    }.items()
+    if any(limit for by_tier in limits.values() for limit in by_tier.values())
+}
+
+CACHE_URL = env.CACHE_URL.get()
+if CACHE_URL:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}}
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

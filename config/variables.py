@@ -97,6 +97,8 @@ class Variable(Generic[T]):
             return "1" if self.default else "0"
         if isinstance(self.default, list):
             return ",".join(self.default)
+        if isinstance(self.default, dict):
+            return ",".join(f"{name}={value}" for name, value in self.default.items())
         return "" if self.default is None else str(self.default)
 
 
@@ -128,6 +130,21 @@ def one_of(*choices: str) -> Callable[[str], str]:
         if text.casefold() not in by_folded:
             raise ValueError("not one of the choices")
         return by_folded[text.casefold()]
+
+    return parse
+
+
+def for_each(names: tuple[str, ...], least: int, most: int) -> Callable[[str], dict[str, int]]:
+    """A parser of a whole number for each of ``names``: `free=60,pro=600`, or `600` for all of them."""
+    number = whole_number(least, most)
+
+    def parse(text: str) -> dict[str, int]:
+        if "=" not in text:
+            return dict.fromkeys(names, number(text))
+        pairs = [[part.strip() for part in item.split("=")] for item in text.split(",")]
+        if sorted(pair[0] for pair in pairs) != sorted(names):
+            raise ValueError("not each of the names once")
+        return {name: number(value) for name, value in pairs}
 
     return parse
 

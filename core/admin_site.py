@@ -4,8 +4,11 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
-from django.http import HttpRequest
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+
+from core.limits.waits import told
 
 
 class LoginForm(AdminAuthenticationForm):
@@ -14,6 +17,13 @@ class LoginForm(AdminAuthenticationForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["username"].label = "Email"
+
+    def get_invalid_login_error(self) -> ValidationError:
+        """Return what is shown after a failure; of a lock the same, whether or not there is such a user."""
+        wait = getattr(self.request, "login_wait", None)
+        if wait is None:
+            return super().get_invalid_login_error()
+        return ValidationError(f"Too many logins failed. Try again in {told(wait)}.", code="locked")
 
 
 class MusterAdminSite(AdminSite):
@@ -32,6 +42,14 @@ class MusterAdminSite(AdminSite):
             for model in app["models"]:
                 model["description"] = getattr(self._registry[model["model"]], "description", "")
         return apps
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the form or log in; 429 where no logins are taken for a while."""
+        response = super().login(request, extra_context)
+        if wait := getattr(request, "login_wait", None):
+            response.status_code = 429
+            response["Retry-After"] = str(int(wait.total_seconds()) + 1)
+        return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the records by app, what the user did last, and which webhooks were paused by themselves."""

@@ -8,6 +8,7 @@ only read core's records.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 from django.test import TransactionTestCase
@@ -32,6 +33,12 @@ def _transactional_tests_leave_no_row() -> Iterator[None]:
 def _loopback_only() -> None:
     """Let no test out of this machine."""
     socket_allow_hosts(["127.0.0.1", "::1"], allow_unix_socket=True)
+
+
+@pytest.fixture(autouse=True)
+def _unlimited(settings: Any) -> None:
+    """Let tests ask as often as they like, but for those of the limits, which set their own."""
+    settings.RATE_LIMITS = {}
 
 
 @pytest.fixture

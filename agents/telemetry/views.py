@@ -20,6 +20,7 @@ from agents.telemetry import intake, otlp
 from agents.telemetry.mapping import map_spans
 from agents.telemetry.otlp import Code, ProtocolError
 from agents.telemetry.spans import Mapped
+from core.api import throttling
 from core.api.authentication import KeyAuthentication, Principal
 from core.models import Role
 from core.models.api_keys import Scope
@@ -27,6 +28,12 @@ from core.models.api_keys import Scope
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 2  # seconds
+
+
+class TelemetryAuthentication(KeyAuthentication):
+    """The API's keys, whose telemetry counts apart from their other requests."""
+
+    budget = throttling.TELEMETRY
 
 
 @csrf_exempt  # a key is no cookie: no other site can make a browser send one
@@ -71,9 +78,11 @@ def _refusal(content_type: str, error: ProtocolError) -> HttpResponse:
 def _authenticate(request: HttpRequest) -> Principal:
     """Return on whose behalf the spans come; ProtocolError unless a key says so that was made for it."""
     try:
-        found = KeyAuthentication().authenticate(Request(request))
+        found = TelemetryAuthentication().authenticate(Request(request))
     except AuthenticationFailed as error:
         raise ProtocolError(401, Code.UNAUTHENTICATED, str(error.detail)) from error
+    except throttling.QuotaExceeded as error:
+        raise ProtocolError(429, Code.RESOURCE_EXHAUSTED, str(error.detail), error.retry_after) from error
     if found is None:
         raise ProtocolError(401, Code.UNAUTHENTICATED, "Send an API key: “Authorization: Bearer <key>”.")
     principal = found[1]

@@ -16,7 +16,6 @@ from catalog.api import filters, serializers
 from catalog.models import Subscription, UsageRecord
 from catalog.models.usage import Period
 from catalog.services import subscriptions, usage
-from core.api.bulk import BulkCreateMixin
 from core.api.viewsets import CreateMixin, ReadOnlyViewSet, UpdateMixin
 from core.models import Role
 
@@ -97,7 +96,7 @@ STORED_ONE_OR_MANY = PolymorphicProxySerializer(
 )
 
 
-class UsageRecordViewSet(BulkCreateMixin, ReadOnlyViewSet):
+class UsageRecordViewSet(CreateMixin, ReadOnlyViewSet):
     """What was consumed. It is recorded once, and never changes."""
 
     scope = "catalog"
@@ -124,9 +123,9 @@ class UsageRecordViewSet(BulkCreateMixin, ReadOnlyViewSet):
         """Record one."""
         return self._record([serializer.validated_data])[0]
 
-    def perform_bulk_create(self, serializer: Any) -> list[Any]:
+    def perform_bulk_create(self, rows: Any) -> list[Any]:
         """Record all."""
-        return self._record(serializer.validated_data)
+        return self._record([row.validated_data for row in rows])
 
     def _record(self, values: list[dict[str, Any]]) -> list[UsageRecord]:
         entries = [usage.UsageEntry(**each) for each in values]

@@ -21,6 +21,7 @@ from core.admin.history import HistoryMixin
 from core.admin.lists import ListMixin
 from core.admin.rooted import Rooted
 from core.admin.soft_deletion import SoftDeletionMixin
+from core.admin.versions import VersionsMixin
 from core.models import Membership
 
 
@@ -33,7 +34,14 @@ class PageActionForm(ActionForm):
 
 
 class RecordAdmin(
-    SoftDeletionMixin, HistoryMixin, RecordActionsMixin, Rooted, ListMixin, EditingMixin, admin.ModelAdmin
+    SoftDeletionMixin,
+    HistoryMixin,
+    RecordActionsMixin,
+    Rooted,
+    ListMixin,
+    VersionsMixin,
+    EditingMixin,
+    admin.ModelAdmin,
 ):
     """The pages of a record.
 

@@ -15,7 +15,7 @@ from core.admin.actions import attempt, refusal
 from core.admin.deletion import deleted_objects
 from core.admin.forms import RecordForm, organization_field
 from core.admin.tenancy import has_organization, organization_of, reach_of
-from core.violations import explain
+from core.violations import Violation, explain
 
 STAMPS = ("id", "created_at", "updated_at", "deleted_at")
 
@@ -66,10 +66,15 @@ class EditingMixin(admin.ModelAdmin):
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Return the form, with the choice of organization for a new record, and with what was refused before."""
         base = kwargs.pop("form", self.form)
-        extra: dict[str, Any] = {"violation": getattr(request, "_muster_violation", None)}
+        extra: dict[str, Any] = {"violation": self.refused_before(request, obj)}
         if obj is None and has_organization(self.model):
             extra["organization"] = organization_field(request, self.model, self.admin_site)
         return super().get_form(request, obj, change=change, form=type(base.__name__, (base,), extra), **kwargs)
+
+    def refused_before(self, request: HttpRequest, record: Any) -> Violation | None:
+        """Return what the database refused when the form was saved the first time."""
+        violation: Violation | None = getattr(request, "_muster_violation", None)
+        return violation
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         """Return what a new record begins with: the organization, where there is but one to choose."""

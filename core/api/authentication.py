@@ -14,8 +14,9 @@ from rest_framework import authentication, exceptions
 from rest_framework.request import Request
 
 from core import audit
+from core.api import throttling
 from core.connections import prepared_cursor
-from core.models import APIKey, Membership, Organization, Role, User
+from core.models import APIKey, Membership, Organization, PlanTier, Role, User
 from core.models.api_keys import matches, parse_key
 
 LAST_USED_PRECISION = timedelta(minutes=1)
@@ -31,6 +32,7 @@ class Principal:
     user_id: UUID
     scopes: frozenset[str] | None = None
     api_key_id: UUID | None = None
+    plan_tier: str = PlanTier.FREE.value
 
     def has_scope(self, scope: str) -> bool:
         """Tell whether the key, if there is one, was made for this."""
@@ -38,7 +40,9 @@ class Principal:
 
 
 class KeyAuthentication(authentication.BaseAuthentication):
-    """``Authorization: Bearer mst_<prefix>_<secret>``."""
+    """``Authorization: Bearer mst_<prefix>_<secret>``. ``budget`` is what its requests count against."""
+
+    budget = throttling.API
 
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401 answer."""
@@ -62,17 +66,19 @@ class KeyAuthentication(authentication.BaseAuthentication):
             user_id=key["user_id"],
             scopes=frozenset(key["scopes"]),
             api_key_id=key["id"],
+            plan_tier=key["plan_tier"],
         )
         user = User.from_db("default", USER_FIELDS, [key["user_id"], key["email"], True])
         audit.amend(
             user=principal.user_id, email=key["email"], api_key=key["id"], organization=principal.organization_id
         )
+        throttling.admit(request._request, principal, self.budget, key["digest"])
         return user, principal
 
 
 USER_FIELDS = ["id", "email", "is_active"]
 PREFIX_HERE = "<prefix>"
-KEY_COLUMNS = ("id", "digest", "scopes", "last_used_at", "organization_id", "user_id", "email", "role", "is_open")
+KEY_COLUMNS = ("id", "digest", "scopes", "last_used_at", "organization_id", "user_id", "email", "role", "plan_tier")
 
 
 def _find_key(prefix: str) -> Mapping[str, Any] | None:
@@ -82,24 +88,25 @@ def _find_key(prefix: str) -> Mapping[str, Any] | None:
         cursor.execute(sql, [prefix if value == PREFIX_HERE else value for value in parameters])
         row = cursor.fetchone()
     key = dict(zip(KEY_COLUMNS, row, strict=True)) if row else None
-    return key if key and key["email"] and key["role"] and key["is_open"] else None
+    return key if key and key["email"] and key["role"] and key["plan_tier"] else None
 
 
 @cache
 def key_query() -> tuple[str, tuple[Any, ...]]:
     """Return the query of a usable key's ``KEY_COLUMNS``, by ``PREFIX_HERE``; translated once, as all requests make it.
 
+    Email, role and plan tier are null where the user is inactive, no member, or the organization inactive.
     Subqueries, since PostgreSQL plans them in half the time of joins, which takes longer than to answer.
     """
     user = User.objects.filter(pk=OuterRef("user_id"), is_active=True)
     membership = Membership.objects.filter(organization_id=OuterRef("organization_id"), user_id=OuterRef("user_id"))
-    organization = Organization.objects.filter(pk=OuterRef("organization_id"))
+    organization = Organization.objects.filter(pk=OuterRef("organization_id"), is_active=True)
     keys = APIKey.objects.usable().filter(prefix=PREFIX_HERE).order_by()
     columns = keys.values_list(
         *KEY_COLUMNS[:6],
         Subquery(user.order_by().values("email")),
         Subquery(membership.order_by().values("role")),
-        Subquery(organization.order_by().values("is_active")),
+        Subquery(organization.order_by().values("plan_tier")),
     )
     return columns.query.sql_with_params()
 
@@ -122,10 +129,13 @@ class SessionAuthentication(authentication.SessionAuthentication):
         memberships = Membership.objects.filter(user=user, organization__is_active=True).order_by("created_at", "id")
         if slug := request.headers.get(ORGANIZATION_HEADER):
             memberships = memberships.filter(organization__slug=slug)
-        membership = memberships.first()
+        membership = memberships.select_related("organization").first()
         if membership is None:
             raise exceptions.PermissionDenied(
                 "You are not a member of that organization." if slug else "You are a member of no organization."
             )
         audit.amend(organization=membership.organization_id)
-        return user, Principal(membership.organization_id, Role(membership.role), user.pk)
+        organization = membership.organization
+        principal = Principal(organization.pk, Role(membership.role), user.pk, plan_tier=organization.plan_tier)
+        throttling.admit(request._request, principal)
+        return user, principal

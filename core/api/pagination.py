@@ -128,13 +128,21 @@ class Cursor:
             order, backwards, parts = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
             if order != ",".join(f"{'-' * key.descending}{key.name}" for key in keys):
                 raise ValidationError({"cursor": "This cursor belongs to another ordering."}, "invalid")
-            values = [
-                None if value is None else key.field.to_python(_storable(value))
-                for key, value in zip(keys, parts, strict=True)
-            ]
+            values = _values(parts, keys)
         except (ValueError, TypeError, binascii.Error, DjangoValidationError) as error:
             raise ValidationError({"cursor": "This is no cursor; take it from “next” or “previous”."}) from error
         return cls(values, bool(backwards))
+
+
+def values_of(place: str, keys: Sequence[Key]) -> list[Any]:
+    """Return the values of the ``place`` of a row, for ``after``."""
+    return _values(orjson.loads(place), keys)
+
+
+def _values(parts: Sequence[Any], keys: Sequence[Key]) -> list[Any]:
+    return [
+        None if value is None else key.field.to_python(_storable(value)) for key, value in zip(keys, parts, strict=True)
+    ]
 
 
 def _storable(value: Any) -> Any:

@@ -59,7 +59,7 @@ def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Turn what a view raised into a problem answer. None, for what nobody expected, ends as a 500."""
     request = context["request"]
-    translated = _translate(error)
+    translated = translate(error)
     if translated is None:
         return None
     set_rollback()
@@ -69,7 +69,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         headers["WWW-Authenticate"] = challenge
     if wait := getattr(translated, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
-    errors = list(_flatten(translated.detail)) if isinstance(translated, exceptions.ValidationError) else None
+    errors = _errors_of(translated)
     code, detail = _code_and_detail(translated, errors)
     if status == FORBIDDEN or (status == UNAUTHORIZED and isinstance(translated, exceptions.AuthenticationFailed)):
         audit.record(
@@ -78,7 +78,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
             error_message=detail,
             details={"method": request.method, "path": request.path, "status": status, "code": code},
         )
-    body = problem(request, status, code, detail, errors)
+    body = problem(request, status, code, detail, errors) | getattr(translated, "extension", {})
     return Response(body, status=status, headers=headers, content_type=MEDIA_TYPE)
 
 
@@ -98,8 +98,8 @@ class Unavailable(exceptions.APIException):
     extra_headers = {"Retry-After": str(RETRY_SECONDS)}
 
 
-def _translate(error: Exception) -> exceptions.APIException | None:
-    """Return the API exception that says what ``error`` means to a client."""
+def translate(error: Exception) -> exceptions.APIException | None:
+    """Return the API exception that says what ``error`` means to a client; None of one that nobody expected."""
     match error:
         case exceptions.APIException():
             return error
@@ -132,14 +132,25 @@ def _refused_by_database(error: DatabaseError) -> exceptions.APIException | None
     return exceptions.ValidationError({violation.field or "non_field_errors": [violation.message]}, violation.code)
 
 
+def _errors_of(error: exceptions.APIException) -> list[dict[str, Any]] | None:
+    """Return the errors of fields, or of ``positions`` in an array (see core.api.bulk), that the error consists of."""
+    if isinstance(error, exceptions.ValidationError):
+        return list(_flatten(error.detail))
+    positions: list[str] | None = getattr(error, "positions", None)
+    if positions is None:
+        return None
+    return [{"field": where, "code": error.get_codes(), "detail": str(error.detail)} for where in positions]
+
+
 def _code_and_detail(error: exceptions.APIException, errors: list[dict[str, Any]] | None) -> tuple[str, str]:
-    if errors is not None:
-        first = errors[0]
-        where = f"{first['field']}: " if first["field"] else ""
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return "invalid", f"{where}{first['detail']}{more}"
     codes = error.get_codes()
-    return codes if isinstance(codes, str) else "invalid", str(error.detail)
+    code, detail = codes if isinstance(codes, str) else "invalid", str(error.detail)
+    if errors is None:
+        return code, detail
+    first = errors[0]
+    where = f"{first['field']}: " if first["field"] else ""
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return code, f"{where}{first['detail']}{more}"
 
 
 def _flatten(detail: Any, path: str = "") -> Iterator[dict[str, Any]]:
@@ -179,6 +190,7 @@ KINDS = {
     "not_acceptable": "None of the content types that the client accepts can be had here.",
     "length_required": "The request says no Content-Length; a body of unknown length isn't taken.",
     "payload_too_large": "The body is larger than this takes; the detail names the limit.",
+    "broken_off": "The export broke off, and rows are missing; ask again. It is the last line of JSON lines.",
     "in_flight": "A request with the same Idempotency-Key is being done just now; ask again for its answer.",
     "idempotency_key_reused": "The Idempotency-Key was used for another request: another address or body.",
     "precondition_failed": "What is there isn't what If-Match names: it has changed since it was read.",
@@ -190,6 +202,7 @@ KINDS = {
     "already_a_member": "The person with this email is a member of the organization; change the membership instead.",
     "transition_conflict": "The record's status doesn't allow this move; the detail names both.",
     "still_referred_to": "Other records still refer to this one, so it can't be deleted.",
+    "throttled": "The plan's requests for this minute are used up; “violated-policies” says whose. See Retry-After.",
     "unavailable": "The database is out of reach. Nothing was changed; try again after Retry-After seconds.",
     "error": "The program failed. The request id leads to what was logged.",
 }

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.db.models import Model
 from django.urls import include, path
-from rest_framework.routers import SimpleRouter
+from rest_framework.routers import Route, SimpleRouter
 
 
 class RecordRouter(SimpleRouter):
@@ -30,8 +30,14 @@ class RecordRouter(SimpleRouter):
 
 
 class _Branch(SimpleRouter):
-    """The addresses of one record, behind its name."""
+    """The addresses of one record, behind its name. The list takes what a detail takes, of many (see core.api.bulk)."""
 
     def __init__(self, viewset: Any, basename: str) -> None:
+        self.routes = [
+            route._replace(mapping={**route.mapping, "patch": "partial_update", "delete": "destroy"})
+            if isinstance(route, Route) and not route.detail
+            else route
+            for route in SimpleRouter.routes
+        ]
         super().__init__(use_regex_path=False)
         self.register("", viewset, basename)

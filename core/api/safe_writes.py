@@ -30,8 +30,11 @@ class SafeWritesMixin:
             return
         name = str(request.method).lower()
         handler: Handler = getattr(self, name, self.http_method_not_allowed)
-        if "pk" in kwargs and (tags := request.META.get("HTTP_IF_MATCH")):
-            handler = self.only_if(tags, handler)
+        if tags := request.META.get("HTTP_IF_MATCH"):
+            if "pk" in kwargs:
+                handler = self.only_if(tags, handler)
+            elif name != "post" and name in self.action_map:
+                raise PreconditionFailed("Of many records at once there is no version: leave If-Match out.")
         if name == "post" and (key := request.META.get("HTTP_IDEMPOTENCY_KEY")) is not None:
             handler = answer_once(key, handler, self.principal, secret=self.action in self.secret_actions)
         setattr(self, name, handler)

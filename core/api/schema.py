@@ -5,7 +5,10 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
 
+from core.api.bulk import BULK_LIMIT
+from core.api.exports import CSVRenderer, NDJSONRenderer
 from core.api.parameters import words_parameter
+from core.api.viewsets import CreateMixin
 
 ERRORS = {
     "400": "A parameter or the body breaks a rule.",
@@ -16,6 +19,7 @@ ERRORS = {
     "406": "None of the accepted content types can be had.",
     "409": "The present state of the records refuses this.",
     "415": "The body's content type isn't taken.",
+    "429": "The plan's requests for this minute are used up; try again after Retry-After seconds.",
     "503": "The database is out of reach; try again after Retry-After seconds.",
 }
 BODY_ONLY = {"409", "415"}
@@ -29,6 +33,11 @@ PROBLEM = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "request_id": {"type": "string"},
+        "violated-policies": {
+            "type": "array",
+            "description": "For exceeded rate limits: whose.",
+            "items": {"type": "string", "enum": ["key", "user", "organization"]},
+        },
         "errors": {
             "type": "array",
             "description": "For invalid bodies and parameters: each field and rule.",
@@ -46,6 +55,16 @@ PROBLEM = {
 }
 
 
+FORMAT = {
+    "name": "format",
+    "in": "query",
+    "required": False,
+    "description": "Answer all rows as a file, and not a page; without “limit”, “cursor” and “count”.",
+    "schema": {"type": "string", "enum": ["json", "csv", "ndjson"], "default": "json"},
+}
+AN_ID = {"type": "object", "required": ["id"], "properties": {"id": {"type": "string", "format": "uuid"}}}
+
+
 class MusterSchema(AutoSchema):
     """Adds problem answers and the parameters of every read; answers are those of ``read_serializer_class``."""
 
@@ -57,7 +76,14 @@ class MusterSchema(AutoSchema):
     def get_operation_id(self) -> str:
         """Return the operation's name: ``orders_list``, ``orders_ship``."""
         name = super().get_operation_id()
+        if self._is_bulk():
+            return name.replace("_partial_update", "_bulk_update").replace("_destroy", "_bulk_destroy")
         return name if getattr(self.view, "action", "list") in PLAIN_ACTIONS else name.rpartition("_")[0]
+
+    def _is_bulk(self) -> bool:
+        """Tell whether the operation changes or deletes records that its body names."""
+        actions = {"partial_update", "destroy"}
+        return getattr(self.view, "action", None) in actions and not getattr(self.view, "detail", True)
 
     def get_operation(self, *args: Any, **kwargs: Any) -> dict[str, Any] | None:
         """Return the operation, with the errors that any operation may end in."""
@@ -68,6 +94,17 @@ class MusterSchema(AutoSchema):
             names = list(self.get_response_serializers()().fields)
             description = "Answer only these fields, joined by commas."
             operation["parameters"] = [*operation.get("parameters", []), words_parameter("fields", description, names)]
+        if getattr(self.view, "action", None) == "list":
+            operation["parameters"].append(FORMAT)
+            for media_type in (CSVRenderer.media_type, NDJSONRenderer.media_type):
+                operation["responses"]["200"]["content"][media_type] = {"schema": {"type": "string"}}
+        if self._is_bulk():
+            _make_bulk(operation)
+        elif (
+            getattr(type(self.view), "create", None) is CreateMixin.create
+            and getattr(self.view, "action", None) == "create"
+        ):
+            _allow_many(operation)
         for status, description in ERRORS.items():
             if self.method == "GET" and status in BODY_ONLY:
                 continue
@@ -79,6 +116,29 @@ class MusterSchema(AutoSchema):
                 },
             )
         return operation
+
+
+def _array(item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "maxItems": BULK_LIMIT, "items": item}
+
+
+def _make_bulk(operation: dict[str, Any]) -> None:
+    """Say that the body, and the answer if there is one, are arrays."""
+    body = operation.setdefault("requestBody", {"content": {"application/json": {"schema": {}}}})
+    body["required"] = True
+    for content in body["content"].values():
+        changes = content["schema"]
+        content["schema"] = _array({"allOf": [AN_ID, changes]} if changes else AN_ID)
+    for content in operation["responses"].get("200", {}).get("content", {}).values():
+        content["schema"] = _array(content["schema"])
+    operation["description"] = "Of up to 1,000 records: all are done, or none. Errors name the position: `3.id`."
+
+
+def _allow_many(operation: dict[str, Any]) -> None:
+    """Say that the body may be an array of what it else is, and that the answer is one then."""
+    for part in (operation["requestBody"], operation["responses"]["201"]):
+        for content in part["content"].values():
+            content["schema"] = {"oneOf": [content["schema"], _array(content["schema"])]}
 
 
 def add_problem(result: dict[str, Any], **kwargs: Any) -> dict[str, Any]:

@@ -5,15 +5,18 @@ from typing import Any, ClassVar
 
 import orjson
 from django.db import models, transaction
-from django.http import Http404
+from django.http import Http404, HttpResponseBase
 from rest_framework import status
 from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from core.api import bulk
 from core.api.authentication import Principal
 from core.api.entity_tags import entity_tag, is_unmodified
+from core.api.exports import CSVRenderer, ExportRenderer, NDJSONRenderer, Negotiation, export
 from core.api.pagination import Key, KeysetPagination, place, place_of
 from core.api.readpath import is_ordinary, row_text, row_version
 from core.api.renderers import JSONRenderer, RenderedJSON
@@ -43,6 +46,7 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
     ordering_fields: ClassVar[tuple[str, ...]] = ("created_at",)
     list_leaves_out: ClassVar[tuple[str, ...]] = ()
     lookup_value_converter = "uuid"
+    content_negotiation_class = Negotiation
     pagination_class = KeysetPagination
     paginator: KeysetPagination
     queryset: RecordQuerySet
@@ -72,6 +76,11 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
         super().initial(request, *args, **kwargs)
         if "fields" in request.query_params:
             self.get_read_serializer()
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return what renders the answer: a list's may be exported."""
+        renderers = list(super().get_renderers())
+        return [*renderers, CSVRenderer(), NDJSONRenderer()] if getattr(self, "action", None) == "list" else renderers
 
     def get_read_serializer(self) -> RecordSerializer:
         """Return the serializer of answers, narrowed to the fields asked for, or to those that a list answers."""
@@ -126,6 +135,17 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
             raise Http404
         return instance
 
+    def get_many_for_update(self, keys: list[Any]) -> list[Any]:
+        """Return the rows of the keys, in their order, locked until the transaction ends; NotFound by position."""
+        rows = self.get_queryset().select_for_update(of=("self",)).filter(pk__in=keys)
+        found = {row.pk: row for row in rows.order_by("pk")}  # who locks many rows locks them in this order
+        if len(found) < len(keys):
+            raise bulk.missing(keys, found)
+        return [found[key] for key in keys]
+
+    def check_change(self, instance: Any) -> None:
+        """Let a record be changed or deleted; a view that shows records that the request may not write raises here."""
+
     def render_one(self, pk: Any) -> tuple[RenderedJSON, dict[str, str]]:
         """Return the JSON of one row that the request may see, and its headers; Http404 when there is none."""
         found = self.read_tagged(self.get_queryset().filter(pk=pk).order_by(), self.get_read_serializer())
@@ -148,14 +168,23 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
             headers["Location"] = self.request.build_absolute_uri(f"{self.request.path}{instance.pk}/")
         return Response(content, status_code, headers=headers)
 
+    def answer_many(self, instances: list[Any], status_code: int = status.HTTP_200_OK) -> Response:
+        """Answer with records just written, in their order."""
+        rows = self.get_queryset().filter(pk__in={instance.pk for instance in instances})
+        texts = self.read_many(rows.order_by("pk"), self.get_read_serializer())
+        body = "[" + ",".join(texts[instance.pk] for instance in instances) + "]"
+        return Response(RenderedJSON(body.encode()), status_code)
+
 
 class ListMixin:
-    """``GET /<records>/``."""
+    """``GET /<records>/``: a page, or with ``?format=csv`` or ``?format=ndjson`` all of it."""
 
-    def list(self: Any, request: Request) -> Response:
-        """Answer a page of records, newest first unless ordered otherwise."""
+    def list(self: Any, request: Request) -> HttpResponseBase:
+        """Answer a page of records, newest first unless ordered otherwise; or all of them, as a file."""
         rows = self.filter_queryset(self.get_queryset())
         serializer = self.get_read_serializer()
+        if isinstance(request.accepted_renderer, ExportRenderer):
+            return export(self, rows, serializer)
         page, following, previous = self.paginator.page(
             rows, request, self, lambda queryset, keys: self.read_page(queryset, serializer, keys)
         )
@@ -175,32 +204,67 @@ class RetrieveMixin:
 
 
 class CreateMixin:
-    """``POST /<records>/``."""
+    """``POST /<records>/`` of one object, or of an array of up to 1,000: all of them are made, or none.
+
+    The answer to an array is the array of the records, in its order. Errors name the position: ``3.quantity``.
+    """
 
     def create(self: Any, request: Request) -> Response:
-        """Make a record, and answer it as it stands."""
+        """Make a record, or an array of records, and answer them as they stand."""
+        if isinstance(request.data, list):
+            rows = bulk.prepared(self.get_serializer(), bulk.checked(request.data))
+            with transaction.atomic():
+                instances = self.perform_bulk_create(rows)
+            return self.answer_many(instances, status.HTTP_201_CREATED)
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():
             instance = self.perform_create(serializer)
         return self.answer(instance, status.HTTP_201_CREATED)
 
+    def stamps(self: Any) -> dict[str, Any]:
+        """Return what a new record has besides what the body says."""
+        return {"organization_id": self.principal.organization_id}
+
     def perform_create(self: Any, serializer: RecordSerializer) -> models.Model:
         """Write the record; a view with a service calls it here."""
-        return serializer.save(organization_id=self.principal.organization_id)
+        return serializer.save(**self.stamps())
+
+    def perform_bulk_create(self: Any, rows: Sequence[RecordSerializer]) -> Sequence[models.Model]:
+        """Write the records; a view with a service for many calls it here."""
+        if type(self).perform_create is CreateMixin.perform_create and bulk.writes_plainly(rows[0]):
+            return bulk.insert(rows, **self.stamps())
+        return bulk.one_by_one(rows, self.perform_create)
 
 
 class UpdateMixin:
-    """``PATCH /<records>/<id>/``."""
+    """``PATCH /<records>/<id>/``, and ``PATCH /<records>/`` of an array of up to 1,000 objects with their ids.
 
-    def partial_update(self: Any, request: Request, pk: Any) -> Response:
-        """Change the fields that are given, and answer the record as it stands."""
+    All of an array is changed, or nothing; the answer is the array of the records, in its order.
+    """
+
+    def partial_update(self: Any, request: Request, pk: Any = None) -> Response:
+        """Change the fields that are given, and answer the record, or the records, as they stand."""
+        if pk is None:
+            return self.answer_many(self._update_many(bulk.checked(request.data)))
         with transaction.atomic():
             instance = self.get_for_update(pk)
+            self.check_change(instance)
             serializer = self.get_serializer(instance, data=request.data, partial=True)
             serializer.is_valid(raise_exception=True)
             instance = self.perform_update(serializer)
         return self.answer(instance)
+
+    def _update_many(self: Any, items: list[Any]) -> list[models.Model]:
+        keys = bulk.keys_of(self.queryset.model, items)
+        changes = [{name: value for name, value in item.items() if name != "id"} for item in items]
+        with transaction.atomic():
+            instances = self.get_many_for_update(keys)
+            bulk.each_by_position(instances, self.check_change)
+            rows = bulk.prepared(self.get_serializer(partial=True), changes, instances)
+            if type(self).perform_update is UpdateMixin.perform_update and bulk.writes_plainly(rows[0]):
+                return bulk.update(rows)
+            return bulk.one_by_one(rows, self.perform_update)
 
     def perform_update(self: Any, serializer: RecordSerializer) -> models.Model:
         """Write the change; a view with a service calls it here."""
@@ -208,17 +272,43 @@ class UpdateMixin:
 
 
 class DestroyMixin:
-    """``DELETE /<records>/<id>/``."""
+    """``DELETE /<records>/<id>/``, and ``DELETE /<records>/`` of an array of up to 1,000 objects that are an id.
 
-    def destroy(self: Any, request: Request, pk: Any) -> Response:
-        """Delete the record, and answer nothing."""
-        with transaction.atomic():
-            self.perform_destroy(self.get_for_update(pk))
+    All of an array is deleted, or nothing.
+    """
+
+    def destroy(self: Any, request: Request, pk: Any = None) -> Response:
+        """Delete the record, or the records, and answer nothing."""
+        if pk is None:
+            self._destroy_many(bulk.checked(request.data))
+        else:
+            with transaction.atomic():
+                instance = self.get_for_update(pk)
+                self.check_change(instance)
+                self.perform_destroy(instance)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _destroy_many(self: Any, items: list[Any]) -> None:
+        keys = bulk.keys_of(self.queryset.model, items, alone=True)
+        with transaction.atomic():
+            instances = self.get_many_for_update(keys)
+            bulk.each_by_position(instances, self.check_change)
+            self.perform_bulk_destroy(instances)
 
     def perform_destroy(self: Any, instance: models.Model) -> None:
         """Delete the row; a view with a service calls it here."""
-        instance.delete()
+        self.delete_rows([instance.pk])
+
+    def perform_bulk_destroy(self: Any, instances: Sequence[models.Model]) -> None:
+        """Delete the rows; a view whose service refuses only what the database does calls ``bulk.remove`` here."""
+        if type(self).perform_destroy is DestroyMixin.perform_destroy:
+            bulk.remove(instances, self.delete_rows, self.perform_destroy)
+        else:
+            bulk.one_by_one(instances, self.perform_destroy)
+
+    def delete_rows(self: Any, keys: list[Any]) -> None:
+        """Delete the rows of the keys."""
+        self.queryset.filter(pk__in=keys).delete()
 
 
 class SoftDeletionMixin:
@@ -228,9 +318,9 @@ class SoftDeletionMixin:
         """Return the rows of the request's organization that aren't deleted."""
         return super().get_queryset().alive()  # type: ignore[misc]
 
-    def perform_destroy(self: Any, instance: models.Model) -> None:
-        """Mark the row as deleted."""
-        self.queryset.filter(pk=instance.pk).soft_delete()
+    def delete_rows(self: Any, keys: list[Any]) -> None:
+        """Mark the rows as deleted."""
+        self.queryset.filter(pk__in=keys).soft_delete()
 
 
 class ReadOnlyViewSet(ListMixin, RetrieveMixin, RecordViewSet):

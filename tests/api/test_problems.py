@@ -117,7 +117,7 @@ def test_405_names_what_is_allowed(owner: Actor) -> None:
 
 
 def test_406_for_an_answer_that_cannot_be_had(owner: Actor) -> None:
-    problem(owner.client.get(USERS, headers={"Accept": "text/csv"}), 406, "not_acceptable")
+    problem(owner.client.get(USERS, headers={"Accept": "image/png"}), 406, "not_acceptable")
 
 
 def test_409_for_what_the_present_state_refuses(owner: Actor, teammate: Actor) -> None:

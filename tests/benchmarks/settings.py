@@ -12,4 +12,5 @@ from config.settings import *  # noqa: F403
 
 ALLOWED_HOSTS = ["127.0.0.1"]
 SECURE_SSL_REDIRECT = False
+RATE_LIMITS = {}
 ROOT_URLCONF = "tests.benchmarks.urls"

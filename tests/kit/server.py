@@ -22,6 +22,15 @@ from psycopg.conninfo import make_conninfo
 
 START_SECONDS = 60
 STOP_SECONDS = 15
+UNLIMITED = dict.fromkeys(
+    (
+        "RATE_LIMIT_KEY",
+        "RATE_LIMIT_ORGANIZATION",
+        "TELEMETRY_RATE_LIMIT_KEY",
+        "TELEMETRY_RATE_LIMIT_ORGANIZATION",
+    ),
+    "0",
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,7 @@ def serving(folder: Path, **variables: str) -> Iterator[Server]:
         "ALLOWED_HOSTS": "127.0.0.1",
         "SECURE_SSL_REDIRECT": "0",
         "LOG_LEVEL": "WARNING",
+        **UNLIMITED,
         **variables,
     }
     environment.pop("EMBEDDED_POSTGRES", None)

@@ -66,7 +66,13 @@ def _stated(attribute: str, row: Row) -> Any:
 
 
 def body_of(row: Row, organization: Organization) -> Any:
-    """Return a valid body for the request, None where it takes none."""
+    """Return a valid body for the request, None where it takes none.
+
+    That of a request about many records is an array: the body about one record, with its id.
+    """
+    if row.method in ("PATCH", "DELETE") and not row.route.is_detail:
+        single = Row(row.method, f"{row.address}<uuid:pk>/", row.statuses)
+        return [{"id": str(target_of(single, organization).pk), **(body_of(single, organization) or {})}]
     body = _stated("BODIES", row)
     return body(organization) if callable(body) else body
 

@@ -17,6 +17,8 @@ GET    /api/v1/metrics/<uuid:pk>/                          401   200   200      
 GET    /api/v1/metrics/series/                             401   400   400      400    400      403      400 400    403
 GET    /api/v1/artifacts/                                  401   200   200      200    200      403      200 200    403
 POST   /api/v1/artifacts/                                  401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/artifacts/                                  401   200   200      200    403      403      404 200    403
+DELETE /api/v1/artifacts/                                  401   204   204      204    403      403      404 204    403
 GET    /api/v1/artifacts/<uuid:pk>/                        401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/artifacts/<uuid:pk>/                        401   200   200      200    403      403      404 200    403
 DELETE /api/v1/artifacts/<uuid:pk>/                        401   204   204      204    403      403      404 204    403
@@ -25,12 +27,16 @@ GET    /api/v1/stored-contents/                            401   200   200      
 GET    /api/v1/stored-contents/<uuid:pk>/                  401   200   200      200    200      403      404 200    403
 GET    /api/v1/feedback/                                   401   200   200      200    200      403      200 200    403
 POST   /api/v1/feedback/                                   401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/feedback/                                   401   200   200      403    403      403      404 200    403
+DELETE /api/v1/feedback/                                   401   204   204      403    403      403      404 204    403
 GET    /api/v1/feedback/<uuid:pk>/                         401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/feedback/<uuid:pk>/                         401   200   200      403    403      403      404 200    403
 DELETE /api/v1/feedback/<uuid:pk>/                         401   204   204      403    403      403      404 204    403
 POST   /api/v1/feedback/<uuid:pk>/draft-insight/           401   201   201      201    403      403      404 201    403
 GET    /api/v1/learning-insights/                          401   200   200      200    200      403      200 200    403
 POST   /api/v1/learning-insights/                          401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/learning-insights/                          401   200   200      200    403      403      404 200    403
+DELETE /api/v1/learning-insights/                          401   204   204      204    403      403      404 204    403
 GET    /api/v1/learning-insights/<uuid:pk>/                401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/learning-insights/<uuid:pk>/                401   200   200      200    403      403      404 200    403
 DELETE /api/v1/learning-insights/<uuid:pk>/                401   204   204      204    403      403      404 204    403

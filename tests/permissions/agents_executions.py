@@ -10,6 +10,7 @@ TABLE = """
                                                      anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/agent-executions/                           401   200   200      200    200      403      200 200    403
 POST   /api/v1/agent-executions/                           401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/agent-executions/                           401   200   200      200    403      403      404 200    403
 GET    /api/v1/agent-executions/<uuid:pk>/                 401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/agent-executions/<uuid:pk>/                 401   200   200      200    403      403      404 200    403
 POST   /api/v1/agent-executions/<uuid:pk>/start/           401   200   200      200    403      403      404 200    403
@@ -19,10 +20,12 @@ POST   /api/v1/agent-executions/<uuid:pk>/cancel/          401   200   200      
 POST   /api/v1/agent-executions/<uuid:pk>/time-out/        401   200   200      200    403      403      404 200    403
 GET    /api/v1/model-calls/                                401   200   200      200    200      403      200 200    403
 POST   /api/v1/model-calls/                                401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/model-calls/                                401   200   200      200    403      403      404 200    403
 GET    /api/v1/model-calls/<uuid:pk>/                      401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/model-calls/<uuid:pk>/                      401   200   200      200    403      403      404 200    403
 GET    /api/v1/tool-executions/                            401   200   200      200    200      403      200 200    403
 POST   /api/v1/tool-executions/                            401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/tool-executions/                            401   200   200      200    403      403      404 200    403
 GET    /api/v1/tool-executions/<uuid:pk>/                  401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/tool-executions/<uuid:pk>/                  401   200   200      200    403      403      404 200    403
 """

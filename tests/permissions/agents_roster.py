@@ -20,6 +20,8 @@ TABLE = """
                                                    anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/agents/                                   401   200   200      200    200      403      200 200    403
 POST   /api/v1/agents/                                   401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/agents/                                   401   200   200      200    403      403      404 200    403
+DELETE /api/v1/agents/                                   401   204   204      204    403      403      404 204    403
 GET    /api/v1/agents/<uuid:pk>/                         401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/agents/<uuid:pk>/                         401   200   200      200    403      403      404 200    403
 DELETE /api/v1/agents/<uuid:pk>/                         401   204   204      204    403      403      404 204    403
@@ -30,6 +32,8 @@ POST   /api/v1/agents/<uuid:pk>/fail/                    401   200   200      20
 POST   /api/v1/agents/<uuid:pk>/heartbeat/               401   200   200      200    403      403      404 200    403
 GET    /api/v1/squads/                                   401   200   200      200    200      403      200 200    403
 POST   /api/v1/squads/                                   401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/squads/                                   401   200   200      200    403      403      404 200    403
+DELETE /api/v1/squads/                                   401   204   204      204    403      403      404 204    403
 GET    /api/v1/squads/<uuid:pk>/                         401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/squads/<uuid:pk>/                         401   200   200      200    403      403      404 200    403
 DELETE /api/v1/squads/<uuid:pk>/                         401   204   204      204    403      403      404 204    403
@@ -38,11 +42,15 @@ POST   /api/v1/squads/<uuid:pk>/resume/                  401   200   200      20
 POST   /api/v1/squads/<uuid:pk>/archive/                 401   200   200      200    403      403      404 200    403
 GET    /api/v1/squad-members/                            401   200   200      200    200      403      200 200    403
 POST   /api/v1/squad-members/                            401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/squad-members/                            401   200   200      200    403      403      404 200    403
+DELETE /api/v1/squad-members/                            401   204   204      204    403      403      404 204    403
 GET    /api/v1/squad-members/<uuid:pk>/                  401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/squad-members/<uuid:pk>/                  401   200   200      200    403      403      404 200    403
 DELETE /api/v1/squad-members/<uuid:pk>/                  401   204   204      204    403      403      404 204    403
 GET    /api/v1/projects/                                 401   200   200      200    200      403      200 200    403
 POST   /api/v1/projects/                                 401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/projects/                                 401   200   200      200    403      403      404 200    403
+DELETE /api/v1/projects/                                 401   204   204      204    403      403      404 204    403
 GET    /api/v1/projects/<uuid:pk>/                       401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/projects/<uuid:pk>/                       401   200   200      200    403      403      404 200    403
 DELETE /api/v1/projects/<uuid:pk>/                       401   204   204      204    403      403      404 204    403
@@ -57,6 +65,7 @@ POST   /api/v1/project-contexts/                         401   201   201      20
 GET    /api/v1/project-contexts/<uuid:pk>/               401   200   200      200    200      403      404 200    403
 GET    /api/v1/modifications/                            401   200   200      200    200      403      200 200    403
 POST   /api/v1/modifications/                            401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/modifications/                            401   403   403      403    403      403      404 403    403
 GET    /api/v1/modifications/<uuid:pk>/                  401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/modifications/<uuid:pk>/                  401   403   403      403    403      403      404 403    403
 POST   /api/v1/modifications/<uuid:pk>/approve/          401   200   200      200    403      403      404 200    403
@@ -65,6 +74,8 @@ POST   /api/v1/modifications/<uuid:pk>/apply/            401   200   200      20
 POST   /api/v1/modifications/<uuid:pk>/fail/             401   200   200      200    403      403      404 200    403
 GET    /api/v1/templates/                                401   200   200      200    200      403      200 200    403
 POST   /api/v1/templates/                                401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/templates/                                401   200   200      200    403      403      404 200    403
+DELETE /api/v1/templates/                                401   204   204      204    403      403      404 204    403
 GET    /api/v1/templates/<uuid:pk>/                      401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/templates/<uuid:pk>/                      401   200   200      200    403      403      404 200    403
 DELETE /api/v1/templates/<uuid:pk>/                      401   204   204      204    403      403      404 204    403

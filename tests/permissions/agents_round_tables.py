@@ -9,6 +9,8 @@ TABLE = """
                                                      anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/round-tables/                               401   200   200      200    200      403      200 200    403
 POST   /api/v1/round-tables/                               401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/round-tables/                               401   200   200      200    403      403      404 200    403
+DELETE /api/v1/round-tables/                               401   204   204      204    403      403      404 204    403
 GET    /api/v1/round-tables/<uuid:pk>/                     401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/round-tables/<uuid:pk>/                     401   200   200      200    403      403      404 200    403
 DELETE /api/v1/round-tables/<uuid:pk>/                     401   204   204      204    403      403      404 204    403

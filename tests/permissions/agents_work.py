@@ -12,6 +12,8 @@ TABLE = """
                                             anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/tasks/                             401   200   200      200    200      403      200 200    403
 POST   /api/v1/tasks/                             401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/tasks/                             401   200   200      200    403      403      404 200    403
+DELETE /api/v1/tasks/                             401   204   204      204    403      403      404 204    403
 GET    /api/v1/tasks/<uuid:pk>/                   401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/tasks/<uuid:pk>/                   401   200   200      200    403      403      404 200    403
 DELETE /api/v1/tasks/<uuid:pk>/                   401   204   204      204    403      403      404 204    403
@@ -25,6 +27,7 @@ POST   /api/v1/tasks/<uuid:pk>/renew/             401   200   200      200    40
 POST   /api/v1/tasks/<uuid:pk>/release/           401   200   200      200    403      403      404 200    403
 GET    /api/v1/task-runs/                         401   200   200      200    200      403      200 200    403
 POST   /api/v1/task-runs/                         401   201   201      201    403      403      400 201    403
+PATCH  /api/v1/task-runs/                         401   200   200      200    403      403      404 200    403
 GET    /api/v1/task-runs/<uuid:pk>/               401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/task-runs/<uuid:pk>/               401   200   200      200    403      403      404 200    403
 POST   /api/v1/task-runs/<uuid:pk>/start/         401   200   200      200    403      403      404 200    403

@@ -14,6 +14,8 @@ TABLE = """
                                                  anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/products/                               401   200   200      200    200      200      200 200    403
 POST   /api/v1/products/                               401   201   201      201    403      403      201 201    403
+PATCH  /api/v1/products/                               401   200   200      200    403      403      404 200    403
+DELETE /api/v1/products/                               401   204   204      204    403      403      404 204    403
 GET    /api/v1/products/<uuid:pk>/                     401   200   200      200    200      200      404 200    403
 PATCH  /api/v1/products/<uuid:pk>/                     401   200   200      200    403      403      404 200    403
 DELETE /api/v1/products/<uuid:pk>/                     401   204   204      204    403      403      404 204    403
@@ -22,6 +24,7 @@ POST   /api/v1/products/<uuid:pk>/archive/             401   200   200      200 
 POST   /api/v1/products/<uuid:pk>/adjust-stock/        401   200   200      200    403      403      404 200    403
 GET    /api/v1/orders/                                 401   200   200      200    200      200      200 200    403
 POST   /api/v1/orders/                                 401   201   201      201    403      201      400 201    403
+PATCH  /api/v1/orders/                                 401   200   200      200    403      403      404 200    403
 GET    /api/v1/orders/<uuid:pk>/                       401   200   200      200    200      404      404 200    403
 PATCH  /api/v1/orders/<uuid:pk>/                       401   200   200      200    403      403      404 200    403
 POST   /api/v1/orders/<uuid:pk>/pay/                   401   200   200      200    403      403      404 200    403
@@ -34,6 +37,7 @@ GET    /api/v1/order-lines/                            401   200   200      200 
 GET    /api/v1/order-lines/<uuid:pk>/                  401   200   200      200    200      404      404 200    403
 GET    /api/v1/subscriptions/                          401   200   200      200    200      403      200 200    403
 POST   /api/v1/subscriptions/                          401   201   201      403    403      403      201 201    403
+PATCH  /api/v1/subscriptions/                          401   200   200      403    403      403      404 200    403
 GET    /api/v1/subscriptions/<uuid:pk>/                401   200   200      200    200      403      404 200    403
 PATCH  /api/v1/subscriptions/<uuid:pk>/                401   200   200      403    403      403      404 200    403
 POST   /api/v1/subscriptions/<uuid:pk>/activate/       401   200   200      403    403      403      404 200    403

@@ -7,12 +7,15 @@ from tests.factories.core import MembershipFactory
 TABLE = """
                                                  anonymous owner admin teammate viewer customer stranger key reader
 GET    /api/v1/organizations/                          401   200   200      200    200      403      200 200    200
+PATCH  /api/v1/organizations/                          401   200   200      403    403      403      404 200    403
 GET    /api/v1/organizations/<uuid:pk>/                401   200   200      200    200      403      404 200    200
 PATCH  /api/v1/organizations/<uuid:pk>/                401   200   200      403    403      403      404 200    403
 GET    /api/v1/users/                                  401   200   200      200    200      403      200 200    200
 GET    /api/v1/users/<uuid:pk>/                        401   200   200      200    200      403      404 200    200
 GET    /api/v1/memberships/                            401   200   200      200    200      403      200 200    200
 POST   /api/v1/memberships/                            401   201   201      403    403      403      201 201    403
+PATCH  /api/v1/memberships/                            401   200   200      403    403      403      404 200    403
+DELETE /api/v1/memberships/                            401   204   204      403    403      403      404 204    403
 GET    /api/v1/memberships/<uuid:pk>/                  401   200   200      200    200      403      404 200    200
 PATCH  /api/v1/memberships/<uuid:pk>/                  401   200   200      403    403      403      404 200    403
 DELETE /api/v1/memberships/<uuid:pk>/                  401   204   204      403    403      403      404 204    403
@@ -26,6 +29,8 @@ GET    /api/v1/idempotency-keys/                       401   200   200      403 
 GET    /api/v1/idempotency-keys/<uuid:pk>/             401   200   200      403    403      403      404 200    403
 GET    /api/v1/integrations/                           401   200   200      403    403      403      200 200    200
 POST   /api/v1/integrations/                           401   201   201      403    403      403      201 201    403
+PATCH  /api/v1/integrations/                           401   200   200      403    403      403      404 200    403
+DELETE /api/v1/integrations/                           401   204   204      403    403      403      404 204    403
 GET    /api/v1/integrations/<uuid:pk>/                 401   200   200      403    403      403      404 200    200
 PATCH  /api/v1/integrations/<uuid:pk>/                 401   200   200      403    403      403      404 200    403
 DELETE /api/v1/integrations/<uuid:pk>/                 401   204   204      403    403      403      404 204    403
@@ -38,6 +43,8 @@ GET    /api/v1/integration-events/<uuid:pk>/           401   200   200      403 
 POST   /api/v1/integration-events/<uuid:pk>/retry/     401   200   200      403    403      403      404 200    403
 GET    /api/v1/webhooks/                               401   200   200      403    403      403      200 200    200
 POST   /api/v1/webhooks/                               401   201   201      403    403      403      201 201    403
+PATCH  /api/v1/webhooks/                               401   200   200      403    403      403      404 200    403
+DELETE /api/v1/webhooks/                               401   204   204      403    403      403      404 204    403
 GET    /api/v1/webhooks/<uuid:pk>/                     401   200   200      403    403      403      404 200    200
 PATCH  /api/v1/webhooks/<uuid:pk>/                     401   200   200      403    403      403      404 200    403
 DELETE /api/v1/webhooks/<uuid:pk>/                     401   204   204      403    403      403      404 204    403

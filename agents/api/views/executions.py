@@ -17,9 +17,9 @@ from agents.api.serializers import executions as serializers
 from agents.api.serializers.quick import rows_of
 from agents.models import AgentExecution, ModelCall, ToolExecution
 from agents.services.executions import NewRow, write
-from core.api.bulk import BULK_LIMIT, BulkCreateMixin
+from core.api.bulk import BULK_LIMIT
 from core.api.renderers import RenderedJSON
-from core.api.viewsets import ReadOnlyViewSet, UpdateMixin
+from core.api.viewsets import CreateMixin, ReadOnlyViewSet, UpdateMixin
 from core.violations import explain
 
 
@@ -33,7 +33,7 @@ def one_or_many(name: str, serializer_class: Any) -> PolymorphicProxySerializer:
     )
 
 
-class _SpanViewSet(BulkCreateMixin, UpdateMixin, ReadOnlyViewSet):
+class _SpanViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
     """What the three kinds of spans share. They are a log: none is deleted."""
 
     scope = "agents"

@@ -29,21 +29,12 @@ class FeedbackViewSet(FullViewSet):
     filterset_class = FeedbackFilterSet
     ordering_fields = ("created_at", "rating")
 
-    def perform_create(self, serializer: Any) -> models.Model:
-        """Write the feedback in the name of who sends it."""
-        return serializer.save(organization_id=self.principal.organization_id, user_id=self.principal.user_id)
+    def stamps(self) -> dict[str, Any]:
+        """Return the organization, and in whose name the feedback is given."""
+        return {**super().stamps(), "user_id": self.principal.user_id}
 
-    def perform_update(self, serializer: Any) -> models.Model:
-        """Change the feedback."""
-        self._check_author(serializer.instance)
-        return serializer.save()
-
-    def perform_destroy(self, instance: models.Model) -> None:
-        """Delete the feedback."""
-        self._check_author(instance)
-        instance.delete()
-
-    def _check_author(self, feedback: Any) -> None:
+    def check_change(self, feedback: Any) -> None:
+        """Raise PermissionDenied to all but its author and admins."""
         if feedback.user_id != self.principal.user_id and not self.principal.role.includes(Role.ADMIN):
             raise PermissionDenied("Only its author or an admin changes feedback.", code="missing_role")
 

@@ -14,8 +14,7 @@ from agents.api.filters.metrics import MetricSnapshotFilterSet
 from agents.api.serializers import metrics as serializers
 from agents.models import MetricSnapshot
 from agents.services.metrics import TooManyPointsError, series
-from core.api.bulk import BulkCreateMixin
-from core.api.viewsets import ReadOnlyViewSet
+from core.api.viewsets import CreateMixin, ReadOnlyViewSet
 
 DEFAULT_SPAN = timedelta(hours=24)
 
@@ -33,7 +32,7 @@ def one_or_many(name: str) -> PolymorphicProxySerializer:
     )
 
 
-class MetricSnapshotViewSet(BulkCreateMixin, ReadOnlyViewSet):
+class MetricSnapshotViewSet(CreateMixin, ReadOnlyViewSet):
     """Measured values. They are written once, and never change."""
 
     scope = "agents"

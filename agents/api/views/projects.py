@@ -28,9 +28,9 @@ class ProjectViewSet(SoftDeletionMixin, FullViewSet):
     filterset_class = filters.ProjectFilterSet
     ordering_fields = ("created_at", "name")
 
-    def perform_create(self, serializer: Any) -> models.Model:
-        """Write the project, and who made it."""
-        return serializer.save(organization_id=self.principal.organization_id, created_by_id=self.principal.user_id)
+    def stamps(self) -> dict[str, Any]:
+        """Return the organization, and who makes the project."""
+        return {**super().stamps(), "created_by_id": self.principal.user_id}
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
@@ -110,9 +110,9 @@ class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
         changes = self.action == "partial_update"
         return serializers.AmendedModificationSerializer if changes else self.serializer_class
 
-    def perform_create(self, serializer: Any) -> models.Model:
-        """Write what is asked for, and who asks."""
-        return serializer.save(organization_id=self.principal.organization_id, requested_by_id=self.principal.user_id)
+    def stamps(self) -> dict[str, Any]:
+        """Return the organization, and who asks."""
+        return {**super().stamps(), "requested_by_id": self.principal.user_id}
 
     def perform_update(self, serializer: Any) -> models.Model:
         """Change what was asked for."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import models, transaction
+from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -24,9 +24,9 @@ class AgentViewSet(SoftDeletionMixin, FullViewSet):
     filterset_class = filters.AgentFilterSet
     ordering_fields = ("created_at", "name")
 
-    def perform_create(self, serializer: Any) -> models.Model:
-        """Write the agent, and who made it."""
-        return serializer.save(organization_id=self.principal.organization_id, created_by_id=self.principal.user_id)
+    def stamps(self) -> dict[str, Any]:
+        """Return the organization, and who makes the agent."""
+        return {**super().stamps(), "created_by_id": self.principal.user_id}
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -1,5 +1,6 @@
 """Endpoints of round tables, their entries and votes, and of the leaderboard."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -14,6 +15,7 @@ from agents.api.serializers import round_tables as serializers
 from agents.models import RoundTable, RoundTableEntry, RoundTableVote
 from agents.services import round_tables
 from agents.services.leaderboard import leaderboard
+from core.api import bulk
 from core.api.viewsets import FullViewSet, ReadOnlyViewSet, RecordViewSet
 
 
@@ -39,6 +41,10 @@ class RoundTableViewSet(FullViewSet):
     def perform_destroy(self, instance: Any) -> None:
         """Delete the round table, if it was never judged."""
         round_tables.delete_round_table(round_table=instance)
+
+    def perform_bulk_destroy(self, instances: Sequence[Any]) -> None:
+        """Delete the round tables; the database refuses those that were judged, too."""
+        bulk.remove(instances, self.delete_rows, self.perform_destroy)
 
     @extend_schema(request=serializers.JudgementSerializer)
     @action(detail=True, methods=["post"])

@@ -47,12 +47,10 @@ class TemplateViewSet(FullViewSet):
     filterset_class = filters.TemplateFilterSet
     ordering_fields = ("created_at", "name", "usage_count")
 
-    def get_for_update(self, pk: Any) -> Template:
-        """Return the row, locked; PermissionDenied when it is shared with all."""
-        template: Template = super().get_for_update(pk)
+    def check_change(self, template: Template) -> None:
+        """Raise PermissionDenied when the template is shared with all."""
         if template.organization_id is None:
             raise PermissionDenied("This template is shared with all; only staff change it.")
-        return template
 
     @extend_schema(
         request=serializers.RenderSerializer,

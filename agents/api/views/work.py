@@ -1,5 +1,6 @@
 """Endpoints of tasks, runs and messages."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
@@ -15,7 +16,7 @@ from agents.api.filters import work as filters
 from agents.api.serializers import work as serializers
 from agents.models import AgentMessage, Task, TaskRun
 from agents.services import claims, runs, tasks
-from core.api.bulk import BulkCreateMixin
+from core.api import bulk
 from core.api.renderers import RenderedJSON
 from core.api.serializers import RecordSerializer
 from core.api.viewsets import CreateMixin, FullViewSet, ReadOnlyViewSet, RecordViewSet, UpdateMixin
@@ -60,6 +61,10 @@ class TaskViewSet(_WorkViewSet, FullViewSet):
     def perform_destroy(self, instance: Any) -> None:
         """Delete the task, if it was never worked on."""
         tasks.delete_task(task=instance)
+
+    def perform_bulk_destroy(self, instances: Sequence[Any]) -> None:
+        """Delete the tasks; runs refer to those that were worked on, and the database refuses them too."""
+        bulk.remove(instances, self.delete_rows, self.perform_destroy)
 
     @extend_schema(
         request=serializers.StartTaskSerializer,
@@ -189,7 +194,7 @@ ONE_OR_MANY = PolymorphicProxySerializer(
 )
 
 
-class AgentMessageViewSet(BulkCreateMixin, ReadOnlyViewSet):
+class AgentMessageViewSet(CreateMixin, ReadOnlyViewSet):
     """What members of squads say to each other during runs. It stands as it was said."""
 
     scope = "agents"

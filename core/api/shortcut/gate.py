@@ -26,8 +26,8 @@ GATE = """
 WITH "key" ({columns}) AS MATERIALIZED ({found}),
 "allowed" AS MATERIALIZED (
     SELECT "key"."organization_id"{also} FROM "key"
-     WHERE "key"."email" IS NOT NULL AND "key"."is_open" AND "key"."digest" = %s AND %s = ANY ("key"."scopes")
-       AND "key"."role" = ANY (%s) AND "key"."last_used_at" > statement_timestamp() - %s
+     WHERE "key"."email" IS NOT NULL AND "key"."plan_tier" IS NOT NULL AND "key"."digest" = %s
+       AND %s = ANY ("key"."scopes") AND "key"."role" = ANY (%s) AND "key"."last_used_at" > statement_timestamp() - %s
 )
 """
 

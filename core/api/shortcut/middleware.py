@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 from psycopg_pool import PoolTimeout
 
+from core.api import throttling
 from core.api.problems import unavailable
 from core.api.shortcut.gate import Credentials
 from core.api.shortcut.reads import Read, read_of
@@ -32,6 +33,7 @@ ORDINARY_HEADERS = (
     "HTTP_ORIGIN",
     "HTTP_RANGE",
 )
+OUT_OF_REACH = (OperationalError, InterfaceError, PoolTimeout)
 LONGEST_QUERY = 1_000  # characters
 REMEMBERED = 500  # shapes, of some kilobytes each
 
@@ -49,8 +51,10 @@ class ShortcutMiddleware:
         self.reads = Reads()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request the short way, if it leads to an answer."""
-        return self.answer(request) or self.get_response(request)
+        """Answer the request the short way, if it leads to an answer; and tell on both ways how its limits stand."""
+        response = self.answer(request) or self.get_response(request)
+        throttling.tell(request, response)
+        return response
 
     def answer(self, request: HttpRequest) -> HttpResponse | None:
         """Return the answer of a request that goes the short way and succeeds."""
@@ -66,6 +70,8 @@ class ShortcutMiddleware:
         if credentials is None or place is None:
             return None
         request.get_host()  # refuses a host that isn't ours
+        if not is_admitted(request, credentials):
+            return None
         if request.method == "GET":
             return self.read(request, credentials, *place)
         return create(request, credentials, place[0]) if request.method == "POST" and place[1] is None else None
@@ -79,7 +85,7 @@ class ShortcutMiddleware:
             return None
         try:
             found = read.content(request, credentials, row)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except OUT_OF_REACH as error:
             logger.debug("The ordinary way meets it again, and tells of it: %s", error)
             return None
         return (
@@ -87,6 +93,15 @@ class ShortcutMiddleware:
             if found
             else None
         )
+
+
+def is_admitted(request: HttpRequest, credentials: Credentials) -> bool:
+    """Count the request against its limits; False where one is exceeded, or where they aren't known."""
+    try:
+        return throttling.admit_known(request, credentials.digest)
+    except OUT_OF_REACH as error:
+        logger.debug("The ordinary way meets it again, and tells of it: %s", error)
+        return False
 
 
 def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpResponse | None:
@@ -103,7 +118,7 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
         return None
     try:
         made = creation.content(request, credentials)
-    except (OperationalError, InterfaceError, PoolTimeout) as error:
+    except OUT_OF_REACH as error:
         # Not the ordinary way, which would write again what may have been written.
         return finished(request, unavailable(request, error), creation.allow)
     if made is None:

@@ -16,7 +16,6 @@ from rest_framework.serializers import BaseSerializer
 
 from core import audit
 from core.api.authentication import PREFIX_HERE
-from core.api.bulk import BulkCreateMixin
 from core.api.entity_tags import entity_tag
 from core.api.readpath import is_ordinary, row_text
 from core.api.renderers import JSONParser
@@ -53,7 +52,7 @@ VIEW = {
         "parser_classes",
         "throttle_classes",
     )
-} | {"perform_create": CreateMixin.perform_create}
+} | {name: getattr(CreateMixin, name) for name in ("perform_create", "stamps")}
 SERIALIZER = {
     name: getattr(RecordSerializer, name)
     for name in ("__init__", "create", "save", "validate", "get_fields", "run_validation", "to_internal_value")
@@ -147,7 +146,7 @@ def makes_as_the_kit_does(route: Any) -> bool:
     view_class = route.cls
     if route.actions.get("post") != "create" or not follows(view_class, VIEW):
         return False
-    if view_class.create not in (CreateMixin.create, BulkCreateMixin.create):
+    if view_class.create is not CreateMixin.create:
         return False
     serializer_class = view_class.serializer_class
     if not issubclass(serializer_class, RecordSerializer) or not follows(serializer_class, SERIALIZER):
