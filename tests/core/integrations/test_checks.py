@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -15,6 +16,7 @@ from core.services import integrations
 from tests.core.integrations.conftest import StandIn, says
 from tests.factories.core import INTEGRATION_TOKEN, IntegrationFactory, UserFactory
 from tests.kit.cast import Actor
+from tests.kit.sql import run
 
 pytestmark = pytest.mark.django_db
 
@@ -118,15 +120,11 @@ def test_staff_see_the_answer_at_once(stand_in: StandIn, organization: Organizat
 @pytest.mark.django_db(transaction=True)
 def test_the_service_is_asked_outside_of_any_transaction(stand_in: StandIn, owner: Actor) -> None:
     """While the service thinks, no transaction of ours is open, whatever headers the client sends."""
-    from tests.kit.sql import run
-
     integration = stand_in.integration("github", owner.organization)
     open_ones: list[Any] = []
     ordinary = stand_in.answer
 
     def looking(request: Any) -> Any:
-        from django.db import connection
-
         open_ones.extend(
             run(
                 "SELECT state FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
