@@ -8,10 +8,9 @@ only read core's records.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
-from django.test import TransactionTestCase
+from django.test import TransactionTestCase, override_settings
 from pytest_socket import socket_allow_hosts
 
 from core.models import Organization, Role, Scope
@@ -36,9 +35,10 @@ def _loopback_only() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _unlimited(settings: Any) -> None:
+def _unlimited() -> Iterator[None]:
     """Let tests ask as often as they like, but for those of the limits, which set their own."""
-    settings.RATE_LIMITS = {}
+    with override_settings(RATE_LIMITS={}):
+        yield
 
 
 @pytest.fixture

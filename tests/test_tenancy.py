@@ -243,6 +243,11 @@ def references(row: Row, organization: Organization) -> dict[str, str]:
     return {name: str(make(target, organization).pk) for name, target in targets.items() if isinstance(target, type)}
 
 
+def with_more(body: Any, more: dict[str, Any]) -> Any:
+    """Return a body with more fields: of each record, where it is an array of some."""
+    return [each | more for each in body] if isinstance(body, list) else (body or {}) | more
+
+
 def test_references_to_theirs_are_answered_like_those_to_nothing(
     owner: Actor, organization: Organization, theirs: Theirs
 ) -> None:
@@ -251,7 +256,7 @@ def test_references_to_theirs_are_answered_like_those_to_nothing(
         with transaction.atomic():
             target = target_of(row, organization)
             path = row.route.path(target.pk if target else None)
-            body = json.dumps((body_of(row, organization) or {}) | references(row, organization))
+            body = json.dumps(with_more(body_of(row, organization), references(row, organization)))
             for identifier in sorted(set(UUID.findall(body))):
                 with writes_nothing():
                     for foreign in theirs.rows.values():
@@ -276,7 +281,7 @@ def test_a_body_never_chooses_the_organization(
         for name in ("organization", "organization_id"):
             with transaction.atomic():
                 target = target_of(row, organization)
-                body = (body_of(row, organization) or {}) | {name: str(other_organization.pk)}
+                body = with_more(body_of(row, organization), {name: str(other_organization.pk)})
                 owner.by_key.send(row.method, row.route.path(target.pk if target else None), body)
                 assert in_theirs() == before, row
                 transaction.set_rollback(True)

@@ -36,7 +36,10 @@ WRITING = [row for row in all_rows() if row.method in ("POST", "PATCH")]
 def test_no_body_and_no_value_is_a_failure(row: Row, owner: Actor, organization: Organization) -> None:
     target, right = target_of(row, organization), body_of(row, organization) or {}
     path = row.route.path(target.pk if target else None)
-    for body in [*BODIES, *({**right, name: value} for name in {**right, "reason": ""} for value in WRONG)]:
+    many = isinstance(right, list)
+    one = right[0] if many else right
+    wrong = ({**one, name: value} for name in {**one, "reason": ""} for value in WRONG)
+    for body in [*BODIES, *([each] if many else each for each in wrong)]:
         with transaction.atomic():
             answer = owner.by_key.generic(row.method, path, json.dumps(body), "application/json")
             transaction.set_rollback(True)
