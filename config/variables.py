@@ -14,6 +14,10 @@ from typing import Generic, TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 T = TypeVar("T")
+S = TypeVar("S", bool, None)
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+"""The project's root: the folder of manage.py."""
 
 _ON = frozenset({"1", "true", "yes", "on"})
 _OFF = frozenset({"0", "false", "no", "off"})
@@ -120,6 +124,31 @@ def whole_number(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def number(
+    name: str,
+    least: int,
+    most: int,
+    default: int,
+    purpose: str,
+    *,
+    noun: str = "whole number",
+    unit: str = "",
+    zero: str = "",
+) -> Variable[int]:
+    """Declare the variable of a whole number from `least` to `most`, of `unit`; `zero` says what 0 means."""
+    of_unit = f" of {unit}" if unit else ""
+    meaning = f" ({zero})" if zero else ""
+    wants = f"a {noun}{of_unit} from {least}{meaning} to {most}"
+    return Variable(name, whole_number(least, most), default, wants, purpose)
+
+
+def switch(
+    name: str, default: S, purpose: str, *, shown_default: str | None = None, example: str = ""
+) -> "Variable[bool | S]":
+    """Declare the variable of a switch; without a `default`, what else is configured decides."""
+    return Variable(name, flag, default, "1 or 0", purpose, shown_default, example)
 
 
 def one_of(*choices: str) -> Callable[[str], str]:

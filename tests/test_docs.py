@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 from django.core.management import get_commands
 
-from config import env
+from config.env import rendering
 from core.models import Scope
 
 DOCS = Path(settings.BASE_DIR, "docs")
@@ -14,7 +14,7 @@ README = Path(settings.BASE_DIR, "README.md")
 
 
 def test_operators_have_the_table_of_every_variable() -> None:
-    assert env.as_markdown().strip() in (DOCS / "operators.md").read_text()
+    assert rendering.as_markdown().strip() in (DOCS / "operators.md").read_text()
 
 
 @pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from config import env
+from config.env import rendering
 from config.variables import ConfigurationError, Variable, masked_url
 
 from .conftest import ROOT, Project
@@ -18,7 +19,7 @@ PRODUCTION = {"DATABASE_URL": URL, "SECRET_KEY": "k" * 20 + "0123456789" * 4, "A
 
 
 def test_the_example_tells_of_every_variable() -> None:
-    assert (ROOT / ".env.example").read_text() == env.as_example(), "python -m config.env example > .env.example"
+    assert (ROOT / ".env.example").read_text() == rendering.as_example(), "python -m config.env example > .env.example"
 
 
 def test_every_variable_is_in_the_table() -> None:
@@ -27,7 +28,7 @@ def test_every_variable_is_in_the_table() -> None:
 
 
 def test_the_example_s_values_are_right_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [line[1:] for line in env.as_example().splitlines() if line.startswith("#") and "=" in line]
+    lines = [line[1:] for line in rendering.as_example().splitlines() if line.startswith("#") and "=" in line]
     values = dict(line.split("=", 1) for line in lines if line.split("=")[0].isupper())
     for variable in TABLE:
         monkeypatch.setenv(variable.name, values[variable.name])
@@ -36,7 +37,7 @@ def test_the_example_s_values_are_right_ones(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_the_documentation_s_table_has_a_row_each() -> None:
     for variable in TABLE:
-        assert f"| `{variable.name}` | {variable.help} |" in env.as_markdown()
+        assert f"| `{variable.name}` | {variable.help} |" in rendering.as_markdown()
 
 
 @pytest.mark.parametrize(
