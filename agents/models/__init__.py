@@ -14,11 +14,13 @@ from agents.models.projects import (
     RiskLevel,
 )
 from agents.models.roster import Agent, AgentKind, AgentStatus, Squad, SquadMember, SquadRole, SquadStatus
-from agents.models.roundtables import Preference, RoundTable, RoundTableEntry, RoundTableStatus, RoundTableVote
+from agents.models.roundtables import RoundTable, RoundTableEntry, RoundTableStatus
+from agents.models.runs import RunStatus, TaskRun
 from agents.models.spans import SpanStatus
+from agents.models.tasks import Priority, Task, TaskStatus
 from agents.models.templates import Complexity, Template
 from agents.models.traces import SpanKind, SpanStatistic, Trace, Width
-from agents.models.work import Priority, RunStatus, Task, TaskRun, TaskStatus
+from agents.models.votes import Preference, RoundTableVote
 
 __all__ = [
     "Agent",

@@ -2,7 +2,8 @@
 
 from django.db import models
 
-from agents.models.work import Task, TaskRun
+from agents.models.runs import TaskRun
+from agents.models.tasks import Task
 from core.triggers import SharedTrigger, pgtrigger
 
 

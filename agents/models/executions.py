@@ -6,8 +6,8 @@ from django.db.models.functions import Cast
 
 from agents.models.fields import JSONDocumentField
 from agents.models.roster import Agent, Squad
+from agents.models.runs import TaskRun
 from agents.models.spans import Span, Usage, kept, span_constraints, span_indexes
-from agents.models.work import TaskRun
 from core.constraints import SameOrganization, given, one_of
 from core.ids import DatabaseUUID7
 from core.lifecycle import Lifecycle, Transition

@@ -12,7 +12,7 @@ from django.db.models.lookups import Exact
 from agents.models.executions import AgentExecution
 from agents.models.messages import AgentMessage
 from agents.models.roster import Squad
-from agents.models.work import TaskRun
+from agents.models.runs import TaskRun
 from core.constraints import SameOrganization, between, given, json_object, one_of
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, User

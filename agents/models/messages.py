@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from agents.models.roster import SquadMember
-from agents.models.work import TaskRun
+from agents.models.runs import TaskRun
 from core.constraints import SameOrganization, given, json_object, one_of
 from core.models import OrganizationLog
 from core.triggers import Immutable

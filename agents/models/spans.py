@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from agents.models.fields import HexField
-from agents.models.work import Seconds
+from agents.models.runs import Seconds
 from core.constraints import SameOrganization, given, json_object, one_of
 from core.models import OrganizationLog, RecordQuerySet
 from core.triggers import NoTruncate, SharedTrigger, pgtrigger

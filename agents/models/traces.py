@@ -6,8 +6,8 @@ from django.db.models import F, Q
 
 from agents.models.fields import HexField
 from agents.models.roster import Squad
+from agents.models.runs import Seconds, TaskRun
 from agents.models.spans import SpanStatus
-from agents.models.work import Seconds, TaskRun
 from core.constraints import SameOrganization, one_of
 from core.ids import DatabaseUUID7, uuid7
 from core.models import RecordQuerySet

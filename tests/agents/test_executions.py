@@ -8,19 +8,15 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from agents.api.serializers import quick
 from agents.models import AgentExecution
 from core.models import AuditEvent, Organization
+from tests.agents.reporting import EXECUTIONS, NOON, SPAN, TRACE, seconds_from_now
 from tests.factories.agents import AgentExecutionFactory, AgentFactory, SquadFactory, TaskRunFactory
 from tests.kit.cast import Actor
 
 pytestmark = pytest.mark.django_db
-
-EXECUTIONS = "/api/v1/agent-executions/"
-TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-NOON = "2026-03-04T12:00:00Z"
 
 
 def report(actor: Actor, *bodies: Any, **body: Any) -> Any:
@@ -28,10 +24,6 @@ def report(actor: Actor, *bodies: Any, **body: Any) -> Any:
     answer = actor.by_key.post(EXECUTIONS, list(bodies) if bodies else body)
     assert answer.status_code == 201, answer.json()
     return answer.json()
-
-
-def seconds_from_now(text: str) -> float:
-    return abs((datetime.fromisoformat(text) - timezone.now()).total_seconds())
 
 
 # --- Reporting one -----------------------------------------------------------------------------------
@@ -273,6 +265,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"cost": 1e-7, "correlation_id": 17, "id": "ignored", "user": "ignored"},
     {"agent_name": "漢字 \\ \" ' %s {0}", "user_name": "é", "attributes": {"nul": "\\u0000"}},
 ]
+
 UNUSUAL = [5, 11, 12, 14]  # those that the quick way leaves to the serializer
 
 
@@ -292,150 +285,3 @@ def test_one_and_many_store_equal_rows(number: int, teammate: Actor) -> None:
             rows[-1].pop("execution_id")
         AgentExecution.objects.all().delete()
     assert rows[0] == rows[1]
-
-
-# --- Reading -----------------------------------------------------------------------------------------
-
-
-def test_a_list_leaves_out_what_is_large_unless_asked_for(viewer: Actor) -> None:
-    execution = AgentExecutionFactory(organization=viewer.organization)
-    [listed] = viewer.by_key.get(EXECUTIONS).json()["results"]
-    detail = viewer.by_key.get(f"{EXECUTIONS}{execution.pk}/").json()
-    assert set(detail) - set(listed) == {"input", "output", "result", "attributes"}
-    assert listed.items() <= detail.items()
-    [asked] = viewer.by_key.get(EXECUTIONS, {"fields": "id,input"}).json()["results"]
-    assert asked == {"id": str(execution.pk), "input": {"task": "Plan the day."}}
-
-
-def test_a_list_is_filtered(viewer: Actor) -> None:
-    organization = viewer.organization
-    run, squad = TaskRunFactory(organization=organization), SquadFactory(organization=organization)
-    agent = AgentFactory(organization=organization)
-    one = AgentExecutionFactory(
-        organization=organization,
-        trace_id=TRACE,
-        span_id=SPAN,
-        session_id="s-1",
-        correlation_id="c-1",
-        user=viewer.user,
-    )
-    two = AgentExecutionFactory(
-        organization=organization, parent_execution=one, agent_type="step", agent_name="Ada", agent=agent
-    )
-    three = AgentExecutionFactory(
-        organization=organization,
-        status="failed",
-        task_run=run,
-        squad=squad,
-        started_at=datetime(2026, 3, 4, tzinfo=UTC),
-        execution_id="third",
-    )
-
-    def found(**query: Any) -> list[Any]:
-        answer = viewer.by_key.get(EXECUTIONS, query)
-        assert answer.status_code == 200, answer.json()
-        names = {str(one.pk): 1, str(two.pk): 2, str(three.pk): 3}
-        return [names[row["id"]] for row in answer.json()["results"]]
-
-    assert found() == [3, 2, 1]
-    assert found(ordering="created_at") == [1, 2, 3]
-    assert (
-        found(status="failed") == found(task_run=run.pk) == found(squad=squad.pk) == found(execution_id="third") == [3]
-    )
-    assert found(status="failed,completed") == [3, 2, 1]
-    assert found(agent=agent.pk) == found(agent_name="Ada") == found(agent_type="step") == [2]
-    assert found(parent_execution=one.pk) == [2]
-    assert found(trace_id=TRACE.upper()) == found(span=f"{TRACE}-{SPAN}") == found(user=viewer.user.pk) == [1]
-    assert found(session_id="s-1") == found(correlation_id="c-1") == [1]
-    assert found(started_at_before="2026-03-05T00:00:00Z") == [3]
-    assert found(created_at_after="2026-03-05T00:00:00Z") == [3, 2, 1]
-    for wrong in ({"trace_id": "x"}, {"span": TRACE}, {"span": f"{TRACE}-{SPAN}\n"}, {"ordering": "cost"}):
-        assert viewer.by_key.get(EXECUTIONS, wrong).status_code == 400
-
-
-# --- Changing and moving -----------------------------------------------------------------------------
-
-
-def test_what_was_reported_can_be_completed_later(teammate: Actor) -> None:
-    execution = AgentExecutionFactory(organization=teammate.organization, status="running")
-    change = {"output": ["Done."], "input_tokens": 10, "cost": "0.5000000000", "attributes": {"a": 1}}
-    answer = teammate.by_key.patch(f"{EXECUTIONS}{execution.pk}/", change)
-    assert answer.status_code == 200, answer.json()
-    assert answer.json().items() >= change.items()
-    assert answer.json()["status"] == "running"
-
-
-@pytest.mark.parametrize("change", [{"output": {"a": 1}}, {"input": [1]}, {"attributes": {}}, {}])
-def test_any_one_field_can_be_changed_or_none(change: dict[str, Any], teammate: Actor) -> None:
-    execution = AgentExecutionFactory(organization=teammate.organization)
-    answer = teammate.by_key.patch(f"{EXECUTIONS}{execution.pk}/", change)
-    assert answer.status_code == 200, answer.json()
-    assert answer.json().items() >= change.items()
-
-
-@pytest.mark.parametrize(
-    ("change", "field"),
-    [
-        ({"status": "completed"}, "status"),
-        ({"trace_id": TRACE}, "trace_id"),
-        ({"execution_id": "other"}, "execution_id"),
-        ({"parent_execution": None}, "parent_execution"),
-        ({"completed_at": NOON}, "completed_at"),
-        ({"usage_below": True}, "usage_below"),
-        ({"output": "\0"}, "output"),
-        ({"cost": -1}, "cost"),
-    ],
-)
-def test_what_an_execution_is_cannot_be_changed(
-    change: dict[str, Any], field: str, teammate: Actor, writes_nothing: Callable[[], Any]
-) -> None:
-    execution = AgentExecutionFactory(organization=teammate.organization, status="running")
-    with writes_nothing():
-        answer = teammate.by_key.patch(f"{EXECUTIONS}{execution.pk}/", change)
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, field)
-
-
-@pytest.mark.parametrize(
-    ("start", "move", "body", "status"),
-    [
-        ("pending", "start", None, "running"),
-        ("running", "complete", {"output": "Done.", "result": {"ok": True}}, "completed"),
-        ("running", "complete", {}, "completed"),
-        ("pending", "fail", {"error_message": "no disk", "error_type": "OSError"}, "failed"),
-        ("running", "fail", {"error_message": "no disk"}, "failed"),
-        ("running", "cancel", None, "cancelled"),
-        ("pending", "time-out", None, "timeout"),
-    ],
-)
-def test_an_execution_moves_by_its_actions(
-    start: str, move: str, body: dict[str, Any] | None, status: str, teammate: Actor, writes_nothing: Callable[[], Any]
-) -> None:
-    execution = AgentExecutionFactory(organization=teammate.organization, status=start)
-    address = f"{EXECUTIONS}{execution.pk}/{move}/"
-    answer = teammate.by_key.post(address, body)
-    assert answer.status_code == 200, answer.json()
-    moved = answer.json()
-    assert moved.items() >= ({"status": status} | (body or {})).items()
-    assert seconds_from_now(moved["started_at" if status == "running" else "completed_at"]) < 100
-    with writes_nothing():
-        again = teammate.by_key.post(address, body)
-    assert (again.status_code, again.json()["type"]) == (409, "/api/problems/transition_conflict/")
-
-
-def test_a_clock_that_runs_ahead_ends_nothing_before_its_start(teammate: Actor) -> None:
-    ahead = timezone.now() + timedelta(minutes=5)
-    execution = AgentExecutionFactory(organization=teammate.organization, status="running", started_at=ahead)
-    answer = teammate.by_key.post(f"{EXECUTIONS}{execution.pk}/complete/", {})
-    assert (answer.status_code, answer.json()["duration"]) == (200, 0)
-
-
-@pytest.mark.parametrize("body", [{}, {"error_message": ""}, {"error_message": "x", "output": 1}])
-def test_a_failure_says_why(body: dict[str, Any], teammate: Actor, writes_nothing: Callable[[], Any]) -> None:
-    execution = AgentExecutionFactory(organization=teammate.organization, status="running")
-    with writes_nothing():
-        assert teammate.by_key.post(f"{EXECUTIONS}{execution.pk}/fail/", body).status_code == 400
-
-
-def test_none_is_deleted(owner: Actor) -> None:
-    execution = AgentExecutionFactory(organization=owner.organization)
-    assert owner.by_key.delete(f"{EXECUTIONS}{execution.pk}/").status_code == 405
