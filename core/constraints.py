@@ -7,6 +7,9 @@ from django.db import DEFAULT_DB_ALIAS, models
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models.lookups import Exact
 
+EVENT_PATTERN = r"(\*|[a-z0-9_]+\.(\*|[a-z0-9_]+))"
+"""What a pattern of event types is, to Python and PostgreSQL alike: `task.complete`, `task.*` or `*`."""
+
 
 def column_of(model: type[models.Model], name: str) -> str:
     """Return the column that holds the field ``name`` of ``model``."""

@@ -3,7 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from django.utils import timezone
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import status
@@ -45,9 +44,7 @@ class SubscriptionViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
 
     def _do(self, pk: Any, service: Any, **arguments: Any) -> Response:
         """Call the service for the subscription, and answer it as it then stands."""
-        with transaction.atomic():
-            subscription = service(subscription=self.get_for_update(pk), **arguments)
-        return self.answer(subscription)
+        return self.act(pk, lambda subscription: service(subscription=subscription, **arguments))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied, ValidationError
@@ -43,25 +43,19 @@ class ProductViewSet(FullViewSet):
         """Add to what is in stock, or take away, and say why."""
         body = serializers.AdjustStockSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        with transaction.atomic():
-            product = stock.adjust_stock(product=self.get_for_update(pk), **body.validated_data)
-        return self.answer(product)
+        return self.act(pk, lambda product: stock.adjust_stock(product=product, **body.validated_data))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, pk: Any) -> Response:
         """Put the product on offer."""
-        with transaction.atomic():
-            product = products.activate_product(product=self.get_for_update(pk))
-        return self.answer(product)
+        return self.act(pk, lambda product: products.activate_product(product=product))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, pk: Any) -> Response:
         """Take the product off offer; orders that have it go on."""
-        with transaction.atomic():
-            product = products.archive_product(product=self.get_for_update(pk))
-        return self.answer(product)
+        return self.act(pk, lambda product: products.archive_product(product=product))
 
 
 class OrderViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
@@ -119,9 +113,7 @@ class OrderViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
         """Call the service for the order, and answer it as it then stands."""
         if body is not None:
             body.is_valid(raise_exception=True)
-        with transaction.atomic():
-            order = service(order=self.get_for_update(pk), **(body.validated_data if body is not None else {}))
-        return self.answer(order)
+        return self.act(pk, lambda order: service(order=order, **(body.validated_data if body is not None else {})))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])

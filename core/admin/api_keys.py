@@ -83,7 +83,7 @@ class APIKeyAdmin(RecordAdmin):
             **self.admin_site.each_context(request),
             "title": "API key made",
             "opts": self.opts,
-            "key": obj,
+            "record": obj,
             "text": request._muster_key_text,  # type: ignore[attr-defined]
         }
         # The admin has browsers store none of its pages.

@@ -86,7 +86,7 @@ class WebhookAdmin(RecordAdmin):
             **self.admin_site.each_context(request),
             "title": "Secret made",
             "opts": self.opts,
-            "webhook": webhook,
+            "record": webhook,
             "text": request._muster_secret,  # type: ignore[attr-defined]
         }
         return TemplateResponse(request, "admin/core/webhook/made.html", context)

@@ -7,6 +7,7 @@ one page is in memory.
 
 import csv
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from typing import Any
@@ -40,16 +41,16 @@ BROKEN_OFF = "This export broke off here: rows are missing."
 Fetch = Callable[[QuerySet, Sequence[Key]], list[tuple[str, str]]]
 
 
-class ExportRenderer(JSONRenderer):
+class ExportRenderer(JSONRenderer, ABC):
     """A form in which lists are exported. What it renders itself are errors: problems, as ever."""
 
+    @abstractmethod
     def lines(self, names: Sequence[str], pages: Iterator[list[str]]) -> Iterator[str]:
         """Yield the text of the pages' rows, which are JSON objects of the fields ``names``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def broken_off(self, request: HttpRequest) -> str:
         """Return the last line of an export that breaks off: one that nobody takes for a row."""
-        raise NotImplementedError
 
 
 class CSVRenderer(ExportRenderer):

@@ -4,7 +4,6 @@ import logging
 from typing import Any, ClassVar
 
 import django_filters
-from django.db import transaction
 from django.http import Http404
 from django.views.decorators.debug import sensitive_variables
 from drf_spectacular.types import OpenApiTypes
@@ -242,6 +241,4 @@ class IntegrationEventViewSet(ReadOnlyViewSet):
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: Any) -> Response:
         """Deal once more with an event that failed."""
-        with transaction.atomic():
-            event = integrations.retry(event=self.get_for_update(pk))
-        return self.answer(event)
+        return self.act(pk, lambda event: integrations.retry(event=event))

@@ -146,9 +146,7 @@ class APIKeyViewSet(CreateMixin, ListMixin, RetrieveMixin, RecordViewSet):
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: Any) -> Response:
         """Switch the key off for good."""
-        with transaction.atomic():
-            key = access.revoke_key(key=self.get_for_update(pk))
-        return self.answer(key)
+        return self.act(pk, lambda key: access.revoke_key(key=key))
 
 
 class AuditEventFilterSet(django_filters.rest_framework.FilterSet):

@@ -1,6 +1,6 @@
 """The viewsets that the API is made of: rooted in the request's organization, read through PostgreSQL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
@@ -156,9 +156,12 @@ class RecordViewSet(SafeWritesMixin, GenericViewSet):
 
     def move(self, pk: Any, name: str, **changes: Any) -> Response:
         """Move the record along the transition ``name`` of its lifecycle, and answer it as it then stands."""
+        return self.act(pk, lambda record: record.lifecycle.move(record, name, **changes))
+
+    def act(self, pk: Any, service: Callable[[Any], Any]) -> Response:
+        """Call ``service`` with the record, whose row is locked, and answer what it returns."""
         with transaction.atomic():
-            instance = self.get_for_update(pk)
-            instance.lifecycle.move(instance, name, **changes)
+            instance = service(self.get_for_update(pk))
         return self.answer(instance)
 
     def answer(self, instance: models.Model, status_code: int = status.HTTP_200_OK) -> Response:

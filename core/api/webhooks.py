@@ -129,17 +129,13 @@ class WebhookViewSet(CreateMixin, UpdateMixin, DestroyMixin, ListMixin, Retrieve
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: Any) -> Response:
         """Switch the webhook off. Events that happen meanwhile aren't delivered, also not later."""
-        with transaction.atomic():
-            webhook = webhooks.pause(webhook=self.get_for_update(pk))
-        return self.answer(webhook)
+        return self.act(pk, lambda webhook: webhooks.pause(webhook=webhook))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: Any) -> Response:
         """Switch the webhook on again. What waited when it was switched off is delivered first."""
-        with transaction.atomic():
-            webhook = webhooks.resume(webhook=self.get_for_update(pk))
-        return self.answer(webhook)
+        return self.act(pk, lambda webhook: webhooks.resume(webhook=webhook))
 
     def _with_secret(self, webhook: Webhook, secret: str) -> Any:
         webhook.refresh_from_db()
@@ -174,6 +170,4 @@ class WebhookDeliveryViewSet(ReadOnlyViewSet):
     @action(detail=True, methods=["post"])
     def redeliver(self, request: Request, pk: Any) -> Response:
         """Try once more what is delivered or given up, ten times if need be. The message keeps its id."""
-        with transaction.atomic():
-            delivery = webhooks.redeliver(delivery=self.get_for_update(pk))
-        return self.answer(delivery)
+        return self.act(pk, lambda delivery: webhooks.redeliver(delivery=delivery))

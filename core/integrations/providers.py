@@ -15,6 +15,8 @@ from django.db.models import F, Func, Q, Value
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.lookups import Exact, Regex
 
+from core.constraints import EVENT_PATTERN
+
 
 class Provider(models.TextChoices):
     """Whose service it is."""
@@ -30,7 +32,6 @@ JSON_TYPES: dict[type, str] = {str: "string", list: "array", dict: "object"}
 MOST = 50
 
 URL = r"https?://[^/?#@\s]+(/[\x21-\x7e]*)?"
-EVENT = r"(\*|[a-z0-9_]+\.(\*|[a-z0-9_]+))"  # as webhooks take it
 PLAN = r'"price_[A-Za-z0-9]{1,60}": "(free|pro|enterprise)"'
 
 
@@ -95,7 +96,7 @@ SETTINGS: dict[str, list[Setting]] = {
         Setting(
             "events",
             f"a list of 1 to {MOST} of these: task.complete, task.*, or *",
-            rf'\["{EVENT}"(, "{EVENT}"){{0,{MOST - 1}}}\]',
+            rf'\["{EVENT_PATTERN}"(, "{EVENT_PATTERN}"){{0,{MOST - 1}}}\]',
             list,
             required=True,
         ),

@@ -11,7 +11,7 @@ from django.db.models.functions import Cast, Now
 from django.db.models.lookups import Regex
 from django.utils import timezone
 
-from core.constraints import SameOrganization, between, one_of
+from core.constraints import EVENT_PATTERN, SameOrganization, between, one_of
 from core.encryption import SecretField, reveal
 from core.lifecycle import Lifecycle, Transition
 from core.models.audit import AuditEvent
@@ -20,7 +20,6 @@ from core.outbound import MAX_URL_LENGTH
 
 SECRET_BYTES = 32
 ROTATION = timedelta(days=1)
-PATTERN = r"(\*|[a-z0-9_]+\.(\*|[a-z0-9_]+))"
 MOST_PATTERNS = 50
 
 
@@ -74,7 +73,7 @@ class Webhook(OrganizationRecord):
                         models.Func(models.F("event_types"), function="array_to_json", output_field=models.JSONField()),
                         models.TextField(),
                     ),
-                    rf'^\["{PATTERN}"(,"{PATTERN}"){{0,{MOST_PATTERNS - 1}}}\]$',
+                    rf'^\["{EVENT_PATTERN}"(,"{EVENT_PATTERN}"){{0,{MOST_PATTERNS - 1}}}\]$',
                 ),
                 violation_error_message="“event_types” takes 1 to 50 of these: task.complete, task.*, or *.",
             ),

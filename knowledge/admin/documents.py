@@ -128,11 +128,11 @@ class CollectionAdmin(RecordAdmin):
 
 
 class DownloadMixin(admin.ModelAdmin):
-    """A page of something whose content can be downloaded: ``version_of`` says which."""
+    """A page of a version whose content can be downloaded, or of what stands for one."""
 
     def version_of(self, record: Any) -> DocumentVersion | None:
-        """Return the version whose content a record stands for."""
-        raise NotImplementedError
+        """Return the version that the page is of: the record itself, unless a page says otherwise."""
+        return record
 
     @property
     def download_name(self) -> str:
@@ -240,10 +240,6 @@ class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return the versions without their files."""
         return super().get_queryset(request).defer("original")
-
-    def version_of(self, record: DocumentVersion) -> DocumentVersion:
-        """Return the version itself."""
-        return record
 
     @admin.display(description="Text")
     def text_shown(self, version: DocumentVersion) -> str:

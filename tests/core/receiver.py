@@ -7,6 +7,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pytest
+
+sends = pytest.mark.django_db(transaction=True)
+
 
 @dataclass(frozen=True)
 class Received:

@@ -83,6 +83,4 @@ class LearningInsightViewSet(FullViewSet):
     @action(detail=True, methods=["post"])
     def apply(self, request: Request, pk: Any) -> Response:
         """Count an application of the insight."""
-        with transaction.atomic():
-            insight = insights.apply_insight(insight=self.get_for_update(pk))
-        return self.answer(insight)
+        return self.act(pk, lambda insight: insights.apply_insight(insight=insight))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
@@ -152,9 +152,7 @@ class ModificationViewSet(CreateMixin, UpdateMixin, ReadOnlyViewSet):
     def _do(self, pk: Any, service: Callable[..., Modification], body: Any, **more: Any) -> Response:
         """Call the service for the modification, and answer it as it then stands."""
         body.is_valid(raise_exception=True)
-        with transaction.atomic():
-            modification = service(modification=self.get_for_update(pk), **body.validated_data, **more)
-        return self.answer(modification)
+        return self.act(pk, lambda modification: service(modification=modification, **body.validated_data, **more))
 
 
 def user_of(request: Request) -> User:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -58,9 +57,7 @@ class AgentViewSet(SoftDeletionMixin, FullViewSet):
         """Note that the agent is there, and add what it has done since it last reported."""
         body = serializers.HeartbeatSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        with transaction.atomic():
-            agent = roster.report_activity(agent=self.get_for_update(pk), **body.validated_data)
-        return self.answer(agent)
+        return self.act(pk, lambda agent: roster.report_activity(agent=agent, **body.validated_data))
 
 
 class SquadViewSet(FullViewSet):

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -63,24 +62,23 @@ class RoundTableViewSet(FullViewSet):
             round_tables.Vote(each["first"], each["second"], each["preferred"], each.get("judge", ""))
             for each in body.get("votes", ())
         ]
-        with transaction.atomic():
-            judged = round_tables.judge_round_table(
-                round_table=self.get_for_update(pk),
+        return self.act(
+            pk,
+            lambda round_table: round_tables.judge_round_table(
+                round_table=round_table,
                 judge=body.get("judge", ""),
                 verdicts=verdicts,
                 votes=votes,
                 winner_id=body.get("winner"),
-            )
-        return self.answer(judged)
+            ),
+        )
 
     @extend_schema(request=serializers.CancelRoundTableSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: Any) -> Response:
         """Call the round table off. It stays for the record, and counts on no leaderboard."""
         body = self._parse(serializers.CancelRoundTableSerializer)
-        with transaction.atomic():
-            cancelled = round_tables.cancel_round_table(round_table=self.get_for_update(pk), **body)
-        return self.answer(cancelled)
+        return self.act(pk, lambda round_table: round_tables.cancel_round_table(round_table=round_table, **body))
 
     def _parse(self, serializer_class: Any) -> dict[str, Any]:
         body = serializer_class(data=self.request.data)
