@@ -209,8 +209,7 @@ RATE_LIMITS: dict[str, dict[str, dict[str, int]]] = {
 }
 
 CACHE_URL = env.CACHE_URL.get()
-if CACHE_URL:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": CACHE_URL}}
+DATA_UPLOAD_MAX_MEMORY_SIZE = env.REQUEST_MAX_BYTES.get()
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -185,7 +185,14 @@ COMMENT ON FUNCTION muster_audit() IS
 """
 
 
-# The dispatcher holds the advisory lock while it works: then it will see the row, once this transaction is committed.
+PATTERNS = """
+CREATE FUNCTION muster_patterns(event_type text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ARRAY['*', split_part(event_type, '.', 1) || '.*', event_type];
+COMMENT ON FUNCTION muster_patterns(text) IS 'The patterns of event types that an event fits.';
+"""
+
+# The dispatcher holds the advisory lock while it works, and for a while after: as a rule it sees the row once this
+# transaction is committed. What it misses, of a long transaction, goes out with the job of the next minute.
 DELIVER = """
 CREATE FUNCTION muster_deliver() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
@@ -198,7 +205,7 @@ BEGIN
     SELECT NEW.organization_id, webhook.id, NEW.id, NEW.event_type, NEW.resource_id, 'pending', 0
       FROM core_webhook webhook
      WHERE webhook.organization_id = NEW.organization_id AND webhook.is_active
-       AND webhook.event_types && ARRAY['*', split_part(NEW.event_type, '.', 1) || '.*', NEW.event_type]::varchar[];
+       AND webhook.event_types && muster_patterns(NEW.event_type)::varchar[];
     IF NOT FOUND OR NOT pg_try_advisory_lock_shared(hashtext('muster_webhooks')) THEN
         RETURN NULL;
     END IF;
@@ -231,7 +238,7 @@ BEGIN
            AND integration.provider = 'slack' AND integration.status <> 'disabled'
            AND integration.id IS DISTINCT FROM NEW.resource_id
            AND integration.config -> 'events'
-               ?| ARRAY['*', split_part(NEW.event_type, '.', 1) || '.*', NEW.event_type];
+               ?| muster_patterns(NEW.event_type);
     END IF;
     RETURN NULL;
 END
@@ -269,6 +276,7 @@ OPERATIONS = [
     make("muster_transition", TRANSITION),
     make("muster_last_owner", LAST_OWNER),
     make("muster_audit", AUDIT),
+    make("muster_patterns(text)", PATTERNS),
     make("muster_deliver", DELIVER),
     make("muster_notify", NOTIFY),
     make("muster_integration_address", INTEGRATION_ADDRESS),

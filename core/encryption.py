@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import models
 
 # Imported where it is used: it takes 6 MB of each process, and most never meet a secret.
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
 TOKEN_START = "gAAAAA"  # noqa: S105 (of every Fernet token: version 0x80 and a time before the year 2106, in base64)
+FERNET = rf"^{TOKEN_START}[A-Za-z0-9_-]+=*$"
 BATCH = 500
 
 
@@ -47,6 +49,25 @@ def fernet() -> "MultiFernet":
 def is_token(text: str) -> bool:
     """Tell whether a text is encrypted already."""
     return text.startswith(TOKEN_START)
+
+
+def refuse_encrypted(text: str) -> None:
+    """Raise ValidationError for a text, given as a secret, that would be taken for encrypted already.
+
+    Who holds the encrypted text of somebody's secret, from a dump say, could have it decrypted so, and sent where they
+    like.
+    """
+    if is_token(text):
+        raise ValidationError("A secret doesn't begin so.", code="invalid")
+
+
+def encrypted(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a secret is stored encrypted, or not at all."""
+    return models.CheckConstraint(
+        name=name,
+        condition=models.Q(**{field: ""}) | models.Q(**{f"{field}__regex": FERNET}),
+        violation_error_message=f"“{field}” is stored encrypted, and not otherwise.",
+    )
 
 
 class SecretField(models.TextField):

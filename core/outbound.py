@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 import certifi
 import httpcore
 from django.conf import settings
+from django.core.exceptions import ValidationError
 
 CONNECT_SECONDS = 3.0
 WHOLE_SECONDS = 10.0
@@ -81,12 +82,20 @@ def check_url(url: str) -> SplitResult:
     return parts
 
 
-def may_reach(address: Address, allowed: Iterable[Any] | None = None) -> bool:
+def validate_url(url: str) -> None:
+    """Raise ValidationError unless requests can be tried at this address. Where it leads is judged at each request."""
+    try:
+        check_url(url)
+    except RefusedAddressError as error:
+        raise ValidationError(str(error), code="invalid") from error
+
+
+def may_reach(address: Address) -> bool:
     """Tell whether requests may go to this address: a public one, or one that ``OUTBOUND_ALLOW`` names.
 
     An IPv6 address that stands for an IPv4 one (mapped, compatible, NAT64, 6to4, Teredo) is judged by both.
     """
-    if is_allowed(address, allowed):
+    if is_allowed(address):
         return True
     return all(
         each.is_global and not each.is_multicast and not each.is_reserved and each not in RESERVED
@@ -94,10 +103,9 @@ def may_reach(address: Address, allowed: Iterable[Any] | None = None) -> bool:
     )
 
 
-def is_allowed(address: Address, allowed: Iterable[Any] | None = None) -> bool:
+def is_allowed(address: Address) -> bool:
     """Tell whether the operator has opened this address by ``OUTBOUND_ALLOW``."""
-    networks = settings.OUTBOUND_ALLOW if allowed is None else allowed
-    return any(address in network for network in networks)
+    return any(address in network for network in settings.OUTBOUND_ALLOW)
 
 
 def _meanings(address: Address) -> Iterator[Address]:

@@ -74,12 +74,12 @@ def dispatch_webhooks() -> None:
     webhooks_dispatch.dispatch()
 
 
-@jobs.periodic("13 * * * *")
-def pause_failing_webhooks() -> None:
-    """Pause the webhooks that have failed for five days."""
+@jobs.periodic("53 3 * * *")
+def forget_webhook_deliveries() -> None:
+    """Delete the deliveries of a month ago that are done or given up."""
     from core.services import webhooks
 
-    webhooks.pause_failing()
+    webhooks.forget_deliveries()
 
 
 @jobs.task(queue="integrations", retry=NOTICE_RETRY)

@@ -54,6 +54,14 @@ SECURE_SSL_REDIRECT = switch(
     shown_default="1; 0 with DEBUG or the embedded database",
     example="1",
 )
+REQUEST_MAX_BYTES = number(
+    "REQUEST_MAX_BYTES",
+    1,
+    1_073_741_824,
+    67_108_864,
+    "How large a request's body may be. Uploaded files and telemetry have limits of their own.",
+    unit="bytes",
+)
 SECURE_HSTS_SECONDS = number(
     "SECURE_HSTS_SECONDS",
     0,

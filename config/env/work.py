@@ -18,7 +18,7 @@ OUTBOUND_ALLOW: Variable[list[IPv4Network | IPv6Network]] = Variable(
     networks,
     [],
     "networks or addresses, separated by commas (10.1.0.0/16,127.0.0.1)",
-    "Networks that aren't public, and that webhooks may reach all the same, by plain HTTP too.",
+    "Networks that aren't public, and that webhooks and integrations may reach all the same, by plain HTTP too.",
     shown_default="none",
     example="10.1.0.0/16",
 )

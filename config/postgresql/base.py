@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import re
 import select
 import time
 from collections.abc import Callable
@@ -16,21 +15,13 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 _statements = logging.getLogger("muster.sql")
 
 
-PLACEHOLDER = re.compile(r"\$(\d+)")
-
-
-def str_literal(value: Any, cursor: Any) -> str:
-    """Return a value as it stands in SQL."""
-    return psycopg.sql.Literal(value).as_string(cursor.connection)
-
-
 class DatabaseOperations(operations.DatabaseOperations):
     """What Django asks of PostgreSQL; beyond that, it can tell which statement was prepared."""
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         """Return the statement with its values, or, when they were bound by the server, without."""
         if isinstance(cursor, NativeCursor):
-            return PLACEHOLDER.sub(lambda found: str_literal(params[int(found[1]) - 1], cursor), sql)
+            return sql
         return super().last_executed_query(cursor, sql, params) or sql
 
 

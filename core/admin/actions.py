@@ -28,6 +28,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 
 from core import audit
+from core.admin.rooted import Rooted
 from core.errors import ConflictError
 from core.violations import explain
 
@@ -109,7 +110,7 @@ def attempt(run: Callable[..., Any], *args: Any, **kwargs: Any) -> str | None:
     return None
 
 
-class RecordActionsMixin(admin.ModelAdmin):
+class RecordActionsMixin(Rooted, admin.ModelAdmin):
     """The part of RecordAdmin that serves ``record_actions``."""
 
     record_actions: Iterable[RecordAction] = ()
@@ -124,7 +125,7 @@ class RecordActionsMixin(admin.ModelAdmin):
 
     def may_act(self, request: HttpRequest, action: RecordAction, record: Model | None = None) -> bool:
         """Tell whether the user may do this, to this record."""
-        return getattr(self, f"has_{action.permission}_permission")(request, record)
+        return getattr(self, f"has_{action.permission}_permission")(request, record) and self.may_write(request, record)
 
     def action_buttons(self, request: HttpRequest, record: Model) -> list[dict[str, Any]]:
         """Return what the buttons of a record's page are drawn from."""

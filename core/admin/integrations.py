@@ -13,6 +13,7 @@ from core.admin.actions import RecordAction
 from core.admin.base import ReadOnlyAdmin, RecordAdmin
 from core.admin.filters import WholeTextFilter
 from core.admin.forms import RecordForm, pretty_json
+from core.encryption import refuse_encrypted
 from core.errors import ConflictError
 from core.integrations.providers import RECEIVES, SETTINGS, Provider
 from core.models import Integration, IntegrationEvent
@@ -29,12 +30,14 @@ class IntegrationForm(RecordForm):
 
     token = forms.CharField(
         required=False,
+        validators=[refuse_encrypted],
         max_length=1000,
         widget=forms.PasswordInput({"autocomplete": "off", "size": 60}),
         help_text="A token of GitHub, Slack (a bot's) or Jira, or a secret key of Stripe. Empty: stays as it is.",
     )
     webhook_secret = forms.CharField(
         required=False,
+        validators=[refuse_encrypted],
         max_length=200,
         widget=forms.PasswordInput({"autocomplete": "off", "size": 60}),
         help_text="What GitHub or Stripe signs its messages with. Empty: stays as it is.",

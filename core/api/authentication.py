@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Now
@@ -77,7 +77,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
 
 
 USER_FIELDS = ["id", "email", "is_active"]
-PREFIX_HERE = "<prefix>"
+PREFIX_HERE = f"<prefix {uuid4()}>"
 KEY_COLUMNS = ("id", "digest", "scopes", "last_used_at", "organization_id", "user_id", "email", "role", "plan_tier")
 
 

@@ -16,11 +16,10 @@ from rest_framework.response import Response
 
 from core import audit
 from core.api.filters import CharInFilter, RecordFilterSet
-from core.api.problems import Unavailable
+from core.api.problems import PayloadTooLarge, Unavailable
 from core.api.serializers import RECORD_FIELDS, RecordSerializer
-from core.api.uploads import PayloadTooLarge
 from core.api.viewsets import FullViewSet, ReadOnlyViewSet
-from core.encryption import UnreadableSecretError, is_token, reveal
+from core.encryption import UnreadableSecretError, refuse_encrypted, reveal
 from core.integrations.receivers import RECEIVERS, BadSignatureError, UnreadableMessageError
 from core.models import Integration, IntegrationEvent, IntegrationStatus, Role
 from core.services import integrations
@@ -36,12 +35,6 @@ class BadSignature(APIException):
     status_code = status.HTTP_401_UNAUTHORIZED
     default_code = "bad_signature"
     default_detail = "The message isn't signed with the integration's secret, or was signed too long ago."
-
-
-def refuse_encrypted(text: str) -> None:
-    """Raise ValidationError for a text that the database would take for encrypted already."""
-    if is_token(text):
-        raise serializers.ValidationError("A secret doesn't begin so.", code="invalid")
 
 
 class IntegrationSerializer(RecordSerializer):
@@ -162,13 +155,13 @@ class IntegrationViewSet(FullViewSet):
     @action(detail=True, methods=["post"])
     def disable(self, request: Request, pk: Any) -> Response:
         """Switch the integration off: it is told nothing, and what it tells us is refused."""
-        return self.move(pk, "disable")
+        return self.act(pk, lambda integration: integrations.disable(integration=integration))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def enable(self, request: Request, pk: Any) -> Response:
         """Switch the integration on again."""
-        return self.move(pk, "enable", last_error="")
+        return self.act(pk, lambda integration: integrations.enable(integration=integration))
 
     @sensitive_variables("secret")
     @extend_schema(
@@ -211,7 +204,7 @@ def _body(request: Request) -> bytes:
     """Return the body as it came, which is what was signed."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     if not length.isdecimal() or int(length) > MOST_BYTES:
-        raise PayloadTooLarge(f"This takes at most {MOST_BYTES} bytes.")
+        raise PayloadTooLarge(MOST_BYTES)
     return request._request.body
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.conf import settings
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
@@ -89,6 +90,16 @@ class Conflict(exceptions.APIException):
     default_code = "conflict"
 
 
+class PayloadTooLarge(exceptions.APIException):
+    """413: the body is larger than this takes."""
+
+    status_code = 413
+    default_code = "payload_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"This takes at most {limit} bytes.")
+
+
 class Unavailable(exceptions.APIException):
     """503: the database is out of reach, and the request may be tried again."""
 
@@ -113,6 +124,8 @@ def translate(error: Exception) -> exceptions.APIException | None:
             return exceptions.ValidationError(as_serializer_error(error))
         case ProtectedError():
             return Conflict("Other records still refer to this one.", code="still_referred_to")
+        case RequestDataTooBig():
+            return PayloadTooLarge(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         case IntegrityError() | DataError():
             return _refused_by_database(error)
         case OperationalError() | InterfaceError() | PoolTimeout():

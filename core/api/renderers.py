@@ -3,6 +3,8 @@
 from typing import Any
 
 import orjson
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
 from django.core.serializers.json import DjangoJSONEncoder
 from rest_framework import renderers
 from rest_framework.exceptions import ParseError
@@ -45,8 +47,11 @@ class JSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Any = None) -> Any:
-        """Return the parsed body; ParseError says where it breaks."""
-        text = stream.read()
+        """Return the parsed body; ParseError says where it breaks, and RequestDataTooBig that it is too long."""
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        text = stream.read(limit + 1)
+        if len(text) > limit:
+            raise RequestDataTooBig
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:

@@ -20,18 +20,12 @@ from django.http import HttpRequest, UnreadablePostError
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 
+from core.api.problems import PayloadTooLarge
 from core.connections import lend_back
 
 CHUNK = 64 * 1024
 OVERHEAD = 1024 * 1024  # bytes that the other fields and the boundaries of a body may take beside its file
 STALE_SECONDS = 24 * 60 * 60
-
-
-class PayloadTooLarge(APIException):
-    """413: the body is larger than this takes."""
-
-    status_code = 413
-    default_code = "payload_too_large"
 
 
 class LengthRequired(APIException):
@@ -137,7 +131,7 @@ class StreamingHandler(FileUploadHandler):
             self.file.close()
 
     def _too_large(self) -> PayloadTooLarge:
-        return PayloadTooLarge(f"This takes at most {self.limit} bytes.")
+        return PayloadTooLarge(self.limit)
 
 
 class _Counted:

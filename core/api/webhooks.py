@@ -28,8 +28,6 @@ from core.services import webhooks
 class WebhookSerializer(RecordSerializer):
     """Who is told of which events. The secret is shown once, in the answer that makes it."""
 
-    url = serializers.CharField(max_length=2000, validators=[webhooks.validate_url])
-
     class Meta:
         model = Webhook
         fields: tuple[str, ...] = (

@@ -1,9 +1,6 @@
 """What was counted: requests of the present minute, and logins that failed of late."""
 
-from typing import ClassVar, Self
-
 from django.db import models
-from django.db.models.functions import Now
 
 ADDRESS_LENGTH = 43  # an IPv6 network, written out
 EMAIL_LENGTH = 254
@@ -32,14 +29,6 @@ class RateWindow(models.Model):
         return self.bucket
 
 
-class LoginFailuresQuerySet(models.QuerySet):
-    """Reads of failed logins."""
-
-    def locked(self) -> Self:
-        """Return what is locked now."""
-        return self.filter(locked_until__gt=Now())
-
-
 class LoginFailures(models.Model):
     """How often logging in failed with one email from one address; an empty one stands for any.
 
@@ -52,8 +41,6 @@ class LoginFailures(models.Model):
     failures = models.PositiveIntegerField(default=0)
     last_failed_at = models.DateTimeField(null=True)
     locked_until = models.DateTimeField(null=True)
-
-    objects: ClassVar = LoginFailuresQuerySet.as_manager()
 
     class Meta:
         verbose_name = verbose_name_plural = "failed logins"

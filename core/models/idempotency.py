@@ -15,10 +15,6 @@ KEY_LENGTH = 255
 class IdempotencyKeyQuerySet(RecordQuerySet):
     """Reads of idempotency keys."""
 
-    def in_force(self) -> "IdempotencyKeyQuerySet":
-        """Return the keys whose answers are still given."""
-        return self.filter(created_at__gt=Now() - KEPT)
-
     def outdated(self) -> "IdempotencyKeyQuerySet":
         """Return the keys that may be used again, and needn't be kept."""
         return self.filter(created_at__lte=Now() - KEPT)

@@ -5,26 +5,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models.functions import Now
 
 from core import audit
 from core.models import Webhook, WebhookDelivery
 from core.models.webhooks import ROTATION, PauseReason, new_secret
-from core.outbound import RefusedAddressError, check_url
 from core.tasks import dispatch_webhooks
 
 TEST_EVENT = "webhook.test"
-PAUSE_AFTER = timedelta(days=5)
-
-
-def validate_url(url: str) -> None:
-    """Raise ValidationError unless requests can be tried at this address. Where it leads is judged at each request."""
-    try:
-        check_url(url)
-    except RefusedAddressError as error:
-        raise ValidationError(str(error), code="invalid") from error
+KEPT = timedelta(days=30)
 
 
 @transaction.atomic
@@ -97,7 +87,6 @@ def pause(*, webhook: Webhook) -> Webhook:
     return webhook
 
 
-def pause_failing() -> int:
-    """Pause the webhooks that have failed for five days without one success, and return how many there were."""
-    overdue = Webhook.objects.filter(is_active=True, failing_since__lt=Now() - PAUSE_AFTER)
-    return overdue.update(is_active=False, pause_reason=PauseReason.FAILING)
+def forget_deliveries() -> int:
+    """Delete the deliveries of events of a month ago that are done or given up, and return how many there were."""
+    return WebhookDelivery.objects.filter(created_at__lt=Now() - KEPT).exclude(status="pending").delete()[0]

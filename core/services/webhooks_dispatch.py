@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
-from django.db import connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 from django.db.models import Model
 from django.urls import get_resolver
 from procrastinate.contrib.django import connector_params
@@ -45,8 +45,13 @@ LOCK = "muster_webhooks"
 CLAIM = """
     WITH due AS (
         SELECT found.id
-          FROM core_webhook webhook
-          LEFT JOIN unnest(%(webhooks)s::uuid[], %(numbers)s::int[]) AS busy (id, number) ON busy.id = webhook.id
+          FROM (
+            SELECT webhook.id, coalesce(busy.number, 0) AS number
+              FROM core_webhook webhook
+              LEFT JOIN unnest(%(webhooks)s::uuid[], %(numbers)s::int[]) AS busy (id, number) ON busy.id = webhook.id
+             WHERE webhook.is_active
+             ORDER BY 2  -- a place that gets free goes to who has fewest, so that many slow ones leave room for others
+         ) AS webhook
          CROSS JOIN LATERAL (
             SELECT delivery.id
               FROM core_webhookdelivery delivery
@@ -57,10 +62,9 @@ CLAIM = """
                     WHERE earlier.webhook_id = webhook.id AND earlier.resource_id = delivery.resource_id
                       AND earlier.status = 'pending' AND earlier.id < delivery.id)
              ORDER BY delivery.next_attempt_at, delivery.id
-             LIMIT greatest(0, %(places)s - coalesce(busy.number, 0))
+             LIMIT greatest(0, %(places)s - webhook.number)
                FOR UPDATE SKIP LOCKED
          ) AS found
-         WHERE webhook.is_active
          LIMIT %(most)s
     )
     UPDATE core_webhookdelivery delivery
@@ -223,17 +227,25 @@ class _Dispatcher:
             self.under_way[asyncio.create_task(self.send(client, delivery_id))] = webhook_id
 
     async def send(self, client: Client, delivery_id: UUID) -> None:
-        """Try a delivery once, and note what came of it."""
+        """Try a delivery once, and note what came of it. What breaks here is one webhook's trouble, not the others'."""
         try:
             message = await self.in_database(partial(prepare, delivery_id))
-        except UnreadableSecretError:  # one webhook's trouble, and not the others'
-            logger.exception("Delivery %s can't be signed.", delivery_id)
-            outcome = Outcome(0, error="The secret can't be read: rotate it.")
-        else:
             if message is None:
                 return
             outcome = await attempt(client, message)
-        await self.in_database(partial(settle, delivery_id=delivery_id, outcome=outcome))
+            await self.in_database(partial(settle, delivery_id=delivery_id, outcome=outcome))
+        except (OperationalError, InterfaceError):
+            raise  # the database is out of reach, for all of them
+        except UnreadableSecretError:
+            logger.exception("Delivery %s can't be signed.", delivery_id)
+            await self.give_up(delivery_id, "The secret can't be read: rotate it.")
+        except Exception:
+            logger.exception("Delivery %s can't be sent.", delivery_id)
+            await self.give_up(delivery_id, "Muster failed to send it: its log tells why.")
+
+    async def give_up(self, delivery_id: UUID, reason: str) -> None:
+        """Note a try that ended here, before anything was sent or understood."""
+        await self.in_database(partial(settle, delivery_id=delivery_id, outcome=Outcome(0, error=reason)))
 
     async def in_database(self, work: Callable[[], R]) -> R:
         """Run what asks the database in a thread, and give its connection back."""

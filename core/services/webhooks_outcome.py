@@ -28,6 +28,7 @@ WAITS = [
 TRIES = len(WAITS) + 1
 JITTER = 0.1
 LONGEST_WAIT = timedelta(days=1)  # however long a receiver asks us to wait
+PAUSE_AFTER = timedelta(days=5)  # of failures, without one success between them
 EXCERPT = 1000
 KEPT_ATTEMPTS = 50
 GONE = 410
@@ -70,14 +71,17 @@ def asked_wait(text: str, now: datetime) -> timedelta:
         return timedelta(seconds=min(int(text[:9]), int(LONGEST_WAIT.total_seconds())))
     try:
         until = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # a year or a zone beyond all calendars is an OverflowError
         return timedelta(0)
     return (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
 
 
 @transaction.atomic
 def settle(*, delivery_id: UUID, outcome: Outcome) -> None:
-    """Note a try, and decide: delivered, to be tried again, or failed for good. 410 switches the webhook off."""
+    """Note a try, and decide: delivered, to be tried again, or failed for good.
+
+    A failure switches the webhook off where the receiver says that it is gone (410), or has failed for five days.
+    """
     delivery = WebhookDelivery.objects.select_for_update(no_key=True).filter(pk=delivery_id, status="pending").first()
     if delivery is None:  # settled by a try that overlapped with this one
         return
@@ -110,3 +114,6 @@ def settle(*, delivery_id: UUID, outcome: Outcome) -> None:
     webhook.filter(failing_since=None).update(failing_since=Now())
     if outcome.status == GONE:
         webhook.filter(is_active=True).update(is_active=False, pause_reason=PauseReason.GONE)
+    webhook.filter(is_active=True, failing_since__lt=Now() - PAUSE_AFTER).update(
+        is_active=False, pause_reason=PauseReason.FAILING
+    )

@@ -6,10 +6,18 @@ import pytest
 from django.db.models import Model
 from django.urls import reverse
 
-from core.models import APIKey, AuditEvent, Membership, Organization, Role, User
+from core.models import APIKey, AuditEvent, Membership, Organization, Role, User, WebhookDelivery
 from tests.admin import pages
 from tests.admin.conftest import Staff, StaffMaker
-from tests.factories.core import APIKeyFactory, AuditEventFactory, MembershipFactory, OrganizationFactory, UserFactory
+from tests.factories.core import (
+    APIKeyFactory,
+    AuditEventFactory,
+    IntegrationEventFactory,
+    MembershipFactory,
+    OrganizationFactory,
+    UserFactory,
+    WebhookDeliveryFactory,
+)
 from tests.kit.cast import Actor
 from tests.kit.database import writes_nothing
 
@@ -171,6 +179,23 @@ class TestRoles:
                 {"action": "delete_selected", "_selected_action": [membership.pk], "post": "yes"},
             )
         assert (changed.status_code, added.status_code, deleted.status_code) == (403, 403, 403)
+
+    def test_a_viewer_neither_redelivers_nor_retries(self, make_staff: StaffMaker, organization: Organization) -> None:
+        delivery = WebhookDeliveryFactory(organization=organization)
+        WebhookDelivery.lifecycle.move(delivery, "fail", next_attempt_at=None)
+        event = IntegrationEventFactory(organization=organization)
+        actions = [(delivery, "redeliver"), (event, "retry")]
+        answers = {}
+        for role in (Role.VIEWER, Role.ADMIN):
+            client = make_staff(role.value, role=role).client
+            for record, action in actions:
+                assert client.get(pages.url("change", type(record), record.pk)).status_code == 200
+                answer = client.post(pages.url("action", type(record), record.pk, action), {"confirmed": "1"})
+                answers[role, action] = answer.status_code
+            if role == Role.VIEWER:
+                delivery.refresh_from_db()
+                assert delivery.status == "failed"
+        assert list(answers.values()) == [403, 403, 302, 302]
 
     def test_a_role_is_worth_nothing_elsewhere(
         self, make_staff: StaffMaker, organization: Organization, other_organization: Organization

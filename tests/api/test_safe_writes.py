@@ -167,6 +167,17 @@ def test_another_body_or_address_with_the_key_is_refused(owner: Actor, writes_no
 
 
 @db
+def test_a_large_body_is_taken_with_the_key_as_without(owner: Actor, settings: Any, writes_nothing: Any) -> None:
+    large = BODY | {"description": "x" * 3_000_000}
+    assert owner.by_key.post(TASKS, large).status_code == once(owner.by_key, "large", large).status_code == 201
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+    with writes_nothing():
+        for answer in (owner.by_key.post(TASKS, large), once(owner.by_key, "larger", large)):
+            assert answer.status_code == 413
+            assert answer.json()["detail"] == "This takes at most 1000000 bytes."
+
+
+@db
 def test_what_failed_may_be_tried_again_with_the_key(owner: Actor) -> None:
     assert once(owner.by_key, "abc", {"name": ""}).status_code == 400
     assert IdempotencyKey.objects.count() == 0

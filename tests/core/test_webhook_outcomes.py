@@ -21,6 +21,7 @@ from tests.factories.core import (
     WebhookFactory,
 )
 from tests.kit.cast import Actor
+from tests.kit.sql import run
 
 NOW = datetime(2026, 10, 5, 12, tzinfo=UTC)
 
@@ -77,6 +78,8 @@ def test_ten_tries_take_three_days_give_or_take_a_tenth() -> None:
         ("soon", 0),
         ("", 0),
         ("-5", 0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0),
+        ("Mon, 05 Oct 2026 12:10:00 +99999999999999999999", 0),
     ],
 )
 def test_retry_after_is_obeyed(text: str, seconds: int) -> None:
@@ -89,7 +92,10 @@ def test_retry_after_is_obeyed(text: str, seconds: int) -> None:
 def test_five_days_of_failing_pause_a_webhook_and_the_admin_tells(organization: Organization) -> None:
     failing = WebhookFactory(organization=organization, failing_since=timezone.now() - timedelta(days=5, minutes=1))
     recent = WebhookFactory(organization=organization, failing_since=timezone.now() - timedelta(days=4))
-    assert webhooks.pause_failing() == 1
+    for webhook in (failing, recent):
+        settle(
+            delivery_id=WebhookDeliveryFactory(webhook=webhook, organization=organization).pk, outcome=Outcome(5, 500)
+        )
     failing.refresh_from_db()
     recent.refresh_from_db()
     assert ((failing.is_active, failing.pause_reason), recent.is_active) == ((False, "failing"), True)
@@ -101,6 +107,29 @@ def test_five_days_of_failing_pause_a_webhook_and_the_admin_tells(organization: 
     client.post(reverse("admin:core_webhook_action", args=(failing.pk, "resume")))
     failing.refresh_from_db()
     assert (failing.is_active, failing.failing_since) == (True, None)
+
+
+@pytest.mark.django_db
+def test_five_days_after_one_failure_a_webhook_goes_on(organization: Organization) -> None:
+    webhook = WebhookFactory(organization=organization, failing_since=timezone.now() - timedelta(days=6))
+    settle(delivery_id=WebhookDeliveryFactory(webhook=webhook, organization=organization).pk, outcome=Outcome(5, 204))
+    webhook.refresh_from_db()
+    assert (webhook.is_active, webhook.failing_since) == (True, None)
+
+
+@pytest.mark.django_db
+def test_deliveries_are_kept_for_a_month_and_those_under_way_for_ever() -> None:
+    old = timezone.now() - timedelta(days=30, minutes=1)
+    outcomes = {"done": Outcome(1, 204), "given up": Outcome(1, 400), "under way": None, "young": Outcome(1, 204)}
+    made = {name: WebhookDeliveryFactory() for name in outcomes}
+    for name, outcome in outcomes.items():
+        if outcome:
+            settle(delivery_id=made[name].pk, outcome=outcome)
+        if name != "young":
+            run("UPDATE core_webhookdelivery SET created_at = %s WHERE id = %s", old, made[name].pk)
+    assert webhooks.forget_deliveries() == 2
+    kept = {name for name, delivery in made.items() if WebhookDelivery.objects.filter(pk=delivery.pk).exists()}
+    assert kept == {"under way", "young"}
 
 
 # --- API and admin ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from datetime import datetime
 from ipaddress import ip_network
 from typing import Any
@@ -16,7 +17,7 @@ from core import encryption
 from core.encryption import UnreadableSecretError, reveal
 from core.models import AuditEvent, Organization, Webhook, WebhookDelivery
 from core.services import webhooks
-from core.services.webhooks_dispatch import dispatch
+from core.services.webhooks_dispatch import claim, dispatch
 from tests.core.receiver import Received, Receiver, receiving, sends
 from tests.factories.agents.projects import ProjectFactory
 from tests.factories.core import (
@@ -98,7 +99,11 @@ def test_a_webhook_that_is_off_is_told_nothing(organization: Organization) -> No
         ("event_types", ["task.* *"], "core_webhook_event_types_shape"),
         ("event_types", ["*.complete"], "core_webhook_event_types_shape"),
         ("pause_reason", "failing", "core_webhook_paused"),
+        ("url", "https://bücher.example/", "core_webhook_url_shape"),
+        ("url", "https://example.org:999999/", "core_webhook_url_shape"),
         ("secret", "", "core_webhook_secret_given"),
+        ("secret", "whsec_cGxhaW4=", "core_webhook_secret_encrypted"),
+        ("previous_secret", "whsec_cGxhaW4=", "core_webhook_previous_secret_encrypted"),
     ],
 )
 def test_the_database_refuses(column: str, value: Any, rule: str) -> None:
@@ -261,11 +266,39 @@ def test_a_slow_receiver_does_not_hold_up_the_others(receiver: Receiver, organiz
 
 
 @sends
+def test_a_delivery_that_breaks_us_breaks_no_other(receiver: Receiver, organization: Organization) -> None:
+    unsignable = WebhookFactory(
+        organization=organization, url=receiver.url(), secret="whsec_x", event_types=["project.create"]
+    )
+    calendar = {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}
+    with receiving(lambda request: (503, calendar, b"")) as odd:
+        later = WebhookFactory(organization=organization, url=odd.url(), event_types=["project.create"])
+        WebhookFactory(organization=organization, url=receiver.url("/good"), event_types=["project.create"])
+        ProjectFactory(organization=organization)
+        dispatch(linger=0)
+    assert [request.path for request in receiver.requests] == ["/good"]
+    [broken, asked] = (WebhookDelivery.objects.filter(webhook=each).latest("id") for each in (unsignable, later))
+    assert (broken.attempts[-1]["error"], broken.attempt_count) == ("Muster failed to send it: its log tells why.", 1)
+    assert (asked.attempts[-1]["status"], asked.attempt_count) == (503, 1)
+
+
+@pytest.mark.django_db
+def test_a_place_that_gets_free_goes_to_who_has_fewest(organization: Organization) -> None:
+    webhooks = [WebhookFactory(organization=organization, event_types=["project.create"]) for _ in range(3)]
+    ProjectFactory(organization=organization)
+    make_due()
+    busy = Counter({webhooks[0].pk: 3, webhooks[2].pk: 1})
+    assert [webhook for _, webhook in claim(busy, 1)] == [webhooks[1].pk]
+    assert [webhook for _, webhook in claim(busy, 1)] == [webhooks[2].pk]
+
+
+@sends
 def test_a_private_address_is_not_reached_and_not_tried_again(organization: Organization) -> None:
     with receiving() as inside:
         WebhookFactory(organization=organization, url=inside.url(), event_types=["project.create"])
         ProjectFactory(organization=organization)
         dispatch(linger=0)
     delivery = WebhookDelivery.objects.get()
-    assert (delivery.status, delivery.last_error()) == ("failed", "The host leads to an address that isn't public.")
+    assert delivery.status == "failed"
+    assert delivery.attempts[-1]["error"] == "The host leads to an address that isn't public."
     assert inside.requests == []

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import UUIDField
@@ -18,7 +18,7 @@ from core.api.permissions import requirements
 from core.models import Role
 from core.models.api_keys import digest_of, parse_key
 
-DIGEST_HERE = "<digest>"
+DIGEST_HERE = f"<digest {uuid4()}>"  # a mark that no client can give for a value
 
 # Digests are compared where they lie. How long that takes tells a stranger at most how a digest begins, and none can
 # choose a secret by its digest. A use that must be noted first (once a minute) is the ordinary way's.

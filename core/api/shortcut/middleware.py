@@ -80,19 +80,15 @@ class ShortcutMiddleware:
         self, request: HttpRequest, credentials: Credentials, plural: str, row: UUID | None
     ) -> HttpResponse | None:
         """Answer a list or a detail."""
-        read = self.reads.find(request, plural, row)
-        if read is None:
-            return None
         try:
-            found = read.content(request, credentials, row)
+            read = self.reads.find(request, plural, row)
+            found = read.content(request, credentials, row) if read else None
         except OUT_OF_REACH as error:
             logger.debug("The ordinary way meets it again, and tells of it: %s", error)
             return None
-        return (
-            finished(request, HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
-            if found
-            else None
-        )
+        if read is None or found is None:
+            return None
+        return finished(request, HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
 
 
 def is_admitted(request: HttpRequest, credentials: Credentials) -> bool:
@@ -113,7 +109,11 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
         or not (length.isdecimal() and int(length) <= LONGEST_BODY)
     ):
         return None
-    creation = _creation(plural)
+    try:
+        creation = _creation(plural)
+    except OUT_OF_REACH as error:
+        logger.debug("The ordinary way meets it again, and tells of it: %s", error)
+        return None
     if creation is None:
         return None
     try:

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from core.jobs.worker import Options, work
+from core.services.webhooks_dispatch import DATABASE_THREADS
 
 DEFAULT_CONCURRENCY = 4
 DEFAULT_GRACE = 30.0
@@ -55,9 +56,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until told to stop."""
         most = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"]
-        if options["concurrency"] > most:
+        needed = options["concurrency"] + DATABASE_THREADS
+        if needed > most:
             raise CommandError(
-                f"--concurrency {options['concurrency']} needs as many connections, and DB_POOL_SIZE and"
-                f" DB_MAX_OVERFLOW allow {most}."
+                f"--concurrency {options['concurrency']} needs {needed} connections, {DATABASE_THREADS} of them to send"
+                f" webhooks; DB_POOL_SIZE and DB_MAX_OVERFLOW allow {most}."
             )
         work(Options(options["concurrency"], options["queues"], options["grace"]))

@@ -301,6 +301,21 @@ def test_another_configuration_is_to_be_checked_anew(owner: Actor) -> None:
 
 
 @pytest.mark.django_db
+def test_what_is_encrypted_already_is_no_credential_to_staff(organization: Organization) -> None:
+    client = Client()
+    client.force_login(UserFactory(is_staff=True, is_superuser=True))
+    stolen = IntegrationFactory().token
+    for field in ("token", "webhook_secret"):
+        form = {"organization": organization.pk, "provider": "github", "name": "Mine", "token": "ghp_mine"} | {
+            "config": '{"repository": "a/b"}',
+            field: stolen,
+        }
+        page = client.post(reverse("admin:core_integration_add"), form)
+        assert page.context["adminform"].errors[field][0] == "A secret doesn't begin so."
+    assert not Integration.objects.filter(organization=organization).exists()
+
+
+@pytest.mark.django_db
 def test_staff_make_and_change_one_in_the_admin(organization: Organization) -> None:
     browser = Client()
     browser.force_login(UserFactory(is_staff=True, is_superuser=True))
