@@ -122,7 +122,10 @@ def _connecting(extra: dict[str, str]) -> dict[str, Any]:
     name = process_name()
     limit = 0 if name in UNLIMITED_COMMANDS else env.DB_STATEMENT_TIMEOUT.get()
     # jit costs more than it saves on the short queries of a web application.
-    options = f"-c jit=off -c statement_timeout={limit} {extra.pop('options', '')}".strip()
+    options = f"-c jit=off -c statement_timeout={limit}"
+    if name == "migrate":
+        options += f" -c lock_timeout={env.MIGRATE_LOCK_TIMEOUT.get()}"
+    options = f"{options} {extra.pop('options', '')}".strip()
     size = env.DB_POOL_SIZE.get()
     return {
         "OPTIONS": {

@@ -93,6 +93,13 @@ TEMPLATES: list[dict[str, Any]] = [
     },
 ]
 
+# What `manage.py serve` starts.
+WEB_HOST = env.WEB_HOST.get()
+WEB_PORT = env.WEB_PORT.get()
+WEB_WORKERS = env.WEB_WORKERS.get()
+WEB_THREADS = env.WEB_THREADS.get()
+WEB_GRACE_SECONDS = env.WEB_GRACE_SECONDS.get()
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.env import application, connections, database, documents, embedding, files, limits, work
+from config.env import application, connections, database, documents, embedding, files, limits, serving, work
 from config.env.application import *  # noqa: F403
 from config.env.connections import *  # noqa: F403
 from config.env.database import *  # noqa: F403
@@ -20,6 +20,7 @@ from config.env.documents import *  # noqa: F403
 from config.env.embedding import *  # noqa: F403
 from config.env.files import *  # noqa: F403
 from config.env.limits import *  # noqa: F403
+from config.env.serving import *  # noqa: F403
 from config.env.work import *  # noqa: F403
 from config.variables import BASE_DIR, Variable
 
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
     heading: tuple(each for each in vars(module).values() if isinstance(each, Variable))
     for heading, module in {
         "The application": application,
+        "The web server": serving,
         "The database": database,
         "Files": files,
         "Documents": documents,

@@ -32,6 +32,16 @@ DB_STATEMENT_TIMEOUT = number(
     unit="milliseconds",
     zero="none",
 )
+MIGRATE_LOCK_TIMEOUT = number(
+    "MIGRATE_LOCK_TIMEOUT",
+    0,
+    3_600_000,
+    5_000,
+    "How long, in milliseconds, a statement of `manage.py migrate` waits for a table that others use; 0: forever."
+    " Whoever comes after it waits behind it.",
+    unit="milliseconds",
+    zero="forever",
+)
 DB_ECHO = switch(
     "DB_ECHO",
     False,

@@ -75,14 +75,17 @@ def database_url() -> str:
     return f"postgresql:///{place['dbname']}?{pairs}"
 
 
-@contextmanager
-def serving(folder: Path, **variables: str) -> Iterator[Server]:
-    """Serve from a process of its own, with one worker of two threads, while the block runs."""
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
+        return probe.getsockname()[1]
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """Return the environment of a program that serves the test's database as production does, but by plain HTTP."""
+    return {
+        **{name: value for name, value in os.environ.items() if name != "EMBEDDED_POSTGRES"},
         "DATABASE_URL": database_url(),
         "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
@@ -93,10 +96,15 @@ def serving(folder: Path, **variables: str) -> Iterator[Server]:
         **UNLIMITED,
         **variables,
     }
-    environment.pop("EMBEDDED_POSTGRES", None)
+
+
+@contextmanager
+def serving(folder: Path, **variables: str) -> Iterator[Server]:
+    """Serve from a process of its own, with one worker of two threads, while the block runs."""
+    port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "2"]
-    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
+    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder, **variables))
     try:
         wait_for(f"http://127.0.0.1:{port}/health/live", process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
