@@ -1,0 +1,153 @@
+"""The image and compose.yaml hold what the documentation promises of them.
+
+They are linted, and their facts compared with the program's: no Docker engine is needed.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from django.apps import apps
+from django.conf import settings
+from django.core.management import get_commands
+from packaging.requirements import Requirement
+
+from config import env, probe
+from tests.kit.server import free_port, serving
+
+ROOT = Path(settings.BASE_DIR)
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+LAST_STAGE = DOCKERFILE[DOCKERFILE.rindex("\nFROM") :]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+VARIABLES = {variable.name for group in env.GROUPS.values() for variable in group}
+
+
+def instructions(name: str, text: str = LAST_STAGE) -> list[str]:
+    """Return what stands behind each instruction of a name."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [line.partition(" ")[2].strip() for line in lines if line.split(" ")[0] == name]
+
+
+def tool(name: str) -> str:
+    """Return the path of a program that comes with the development dependencies."""
+    found = shutil.which(name, path=Path(sys.executable).parent)
+    assert found, f"{name} is missing: uv sync"
+    return found
+
+
+def test_linters_have_nothing_to_say() -> None:
+    schema = ["--builtin-schema", "vendor.compose-spec", "compose.yaml"]
+    for command in ([tool("hadolint"), "Dockerfile"], [tool("check-jsonschema"), *schema]):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_image_serves_as_a_user_who_can_change_nothing_in_it() -> None:
+    assert instructions("USER") == ["10001:10001"]
+    assert instructions("VOLUME") == ['["/data"]']
+    assert "DATA_DIR=/data" in instructions("ENV")[0]
+    assert [copied for copied in instructions("COPY") if "--chown" in copied] == []
+    assert instructions("ENTRYPOINT") == ['["python", "manage.py"]']
+    assert instructions("CMD") == ['["serve"]']
+
+
+def test_the_image_has_no_development_dependencies() -> None:
+    (install,) = [line for line in instructions("RUN", DOCKERFILE) if "uv sync" in line]
+    assert "--locked --no-dev" in install
+
+
+def test_the_image_s_python_is_one_that_the_project_takes() -> None:
+    bases = {each.split()[0] for each in instructions("FROM", DOCKERFILE)}
+    (base,) = bases
+    version = base.removeprefix("python:").partition("-")[0]
+    requires = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if "requires-python" in line)
+    assert Requirement("python" + requires.split('"')[1]).specifier.contains(version)
+    assert base.endswith("-slim-trixie")
+
+
+def test_the_image_s_health_check_asks_the_server(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, transactional_db: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert '"-m", "config.probe"' in instructions("HEALTHCHECK")[0]
+    monkeypatch.setenv("ALLOWED_HOSTS", ".muster.example.org,other.example.org")
+    with serving(tmp_path, ALLOWED_HOSTS="127.0.0.1,.muster.example.org") as server:
+        monkeypatch.setenv("WEB_PORT", str(server.port))
+        assert probe.main() == 0
+        monkeypatch.setenv("ALLOWED_HOSTS", "stranger.example.org")
+        assert probe.main() == 1
+        assert "status is 400" in capsys.readouterr().err
+    monkeypatch.setenv("WEB_PORT", str(free_port()))
+    assert probe.main() == 1
+    assert "No answer: ConnectionRefusedError" in capsys.readouterr().err
+
+
+def test_only_what_serves_is_sent_to_the_build() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*"
+    sent = {line[1:] for line in lines if line.startswith("!")}
+    ours = {Path(app.path).relative_to(ROOT).parts[0] for app in apps.get_app_configs() if is_ours(app.path)}
+    assert sent == ours | {"config", "fixtures", "manage.py", "pyproject.toml", "uv.lock", "LICENSE"}
+    assert [name for name in sent if not (ROOT / name).exists()] == []
+    (compiled,) = [line for line in instructions("RUN", DOCKERFILE) if "compileall" in line]
+    assert ours | {"config"} <= set(compiled.split())
+
+
+def is_ours(path: str) -> bool:
+    return Path(path).is_relative_to(ROOT) and ".venv" not in path
+
+
+def test_compose_starts_web_and_worker_once_one_job_has_migrated() -> None:
+    assert set(SERVICES) == {"proxy", "web", "worker", "migrate", "database", "cache"}
+    commands = {name: service["command"].split()[0] for name, service in OURS.items()}
+    assert commands == {"web": "serve", "worker": "worker", "migrate": "migrate"}
+    assert set(commands.values()) <= set(get_commands())
+    for name in ("web", "worker"):
+        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+    assert SERVICES["migrate"]["restart"] == "no"
+    assert SERVICES["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+    for name in ("database", "cache"):
+        assert SERVICES[name]["healthcheck"]["test"], name
+    for service in SERVICES.values():
+        assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+def test_any_number_of_web_servers_and_workers_can_stand_beside_each_other() -> None:
+    for name in ("web", "worker"):
+        assert {"container_name", "ports", "hostname"} & set(SERVICES[name]) == set()
+    assert SERVICES["web"]["expose"] == ["8000"]
+    assert SERVICES["web"]["environment"]["WEB_PORT"] == "8000"
+    assert "name {$WEB_SERVICE:web}" in (ROOT / "Caddyfile").read_text()
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_our_services_write_nowhere_but_where_files_belong(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["tmpfs"] == ["/tmp"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["volumes"] == ["files:/data"]
+    assert "user" not in service, "The image's own is the right one."
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_compose_sets_only_variables_that_there_are_and_no_secret(name: str) -> None:
+    environment = SERVICES[name]["environment"]
+    assert set(environment) <= VARIABLES
+    for secret in ("SECRET_KEY", "ENCRYPTION_KEYS", "DB_PASSWORD"):
+        assert environment[secret].startswith(f"${{{secret}:?"), "It stands in .env, and without it nothing starts."
+    assert SERVICES["database"]["environment"]["POSTGRES_PASSWORD"] == environment["DB_PASSWORD"]
+    assert environment["TRUSTED_PROXY_COUNT"] == "1", "The proxy alone is believed."
+
+
+def test_servers_have_longer_to_stop_than_requests_and_jobs() -> None:
+    assert int(SERVICES["web"]["stop_grace_period"].rstrip("s")) > env.WEB_GRACE_SECONDS.default
+    grace = float(SERVICES["worker"]["command"].split("--grace ")[1])
+    assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > grace
+    assert all(volume.partition(":")[0] in COMPOSE["volumes"] for volume in SERVICES["database"]["volumes"])
