@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 from config.env import rendering
+from core import diagram
 from core.models import Scope
 
 DOCS = Path(settings.BASE_DIR, "docs")
@@ -28,7 +29,16 @@ def test_commands_that_a_page_names_exist(page: Path) -> None:
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     targets = [part.partition(")")[0] for part in page.read_text().split("](")[1:]]
     for target in targets:
-        assert target.startswith("http") or (page.parent / target).exists(), target
+        file, _, anchor = target.partition("#")
+        path = page.parent / file if file else page
+        assert target.startswith("http") or path.exists(), target
+        if anchor and path.suffix == ".md":
+            headings = [line.lstrip("# ").lower().replace(" ", "-") for line in path.read_text().splitlines()]
+            assert anchor in headings, target
+
+
+def test_the_page_of_entities_is_what_the_models_say() -> None:
+    assert (DOCS / "entities.md").read_text() == diagram.document(), "uv run manage.py diagram > docs/entities.md"
 
 
 def test_api_page_names_every_scope() -> None:
