@@ -12,20 +12,21 @@ from core.models import Scope
 
 DOCS = Path(settings.BASE_DIR, "docs")
 README = Path(settings.BASE_DIR, "README.md")
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 
 
 def test_operators_have_the_table_of_every_variable() -> None:
     assert rendering.as_markdown().strip() in (DOCS / "operators.md").read_text()
 
 
-@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_names_exist(page: Path) -> None:
     words = page.read_text().replace("`", " ").split()
     named = {words[i + 1].strip(".,;:") for i, word in enumerate(words[:-1]) if word == "manage.py"}
     assert named <= {*get_commands(), "check"}, named - set(get_commands())
 
 
-@pytest.mark.parametrize("page", [README, *sorted(DOCS.glob("*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_of_a_page_lead_somewhere(page: Path) -> None:
     targets = [part.partition(")")[0] for part in page.read_text().split("](")[1:]]
     for target in targets:

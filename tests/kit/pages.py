@@ -1,12 +1,14 @@
 """The documentation's blocks of code: what they are, and how to follow the edits that they tell of."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-MARK = "<!-- not run: "
+MARK = re.compile(r"<!-- (page )?(run by|not run:) (.+?) -->")
+COMMANDS = ("bash", "python", "sql")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Block:
         language: what the fence says of it; empty for an indented block.
         argument: what the fence says besides: the file that the block is about.
         text: what it holds.
-        reason: why it isn't run, where a comment above it says so.
+        elsewhere: what runs it, or why nothing does, where a comment above it or on the page says so.
     """
 
     page: Path
@@ -27,7 +29,7 @@ class Block:
     language: str
     argument: str
     text: str
-    reason: str | None
+    elsewhere: str | None
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
@@ -35,19 +37,20 @@ class Block:
 
 def blocks(page: Path, heading: str = "") -> Iterator[Block]:
     """Yield the blocks of a page; of one section alone where a heading is given."""
-    inside, reason = not heading, None
+    inside, whole_page, next_one = not heading, None, None
     tokens = MarkdownIt().parse(page.read_text())
     for number, token in enumerate(tokens):
         if token.type == "heading_open" and heading and token.tag <= "h2":
             inside = tokens[number + 1].content == heading
-        elif token.type == "html_block" and token.content.startswith(MARK):
-            reason = token.content.removeprefix(MARK).partition(" -->")[0]
+        elif token.type == "html_block" and (mark := MARK.match(token.content)):
+            elsewhere = f"{mark[2]} {mark[3]}"
+            whole_page, next_one = (elsewhere, None) if mark[1] else (whole_page, elsewhere)
         elif token.type in ("fence", "code_block"):
             assert token.map
             language, _, argument = token.info.strip().partition(" ")
             if inside:
-                yield Block(page, token.map[0] + 1, language, argument, token.content, reason)
-            reason = None
+                yield Block(page, token.map[0] + 1, language, argument, token.content, next_one or whole_page)
+            next_one = None
 
 
 def follow(block: Block, root: Path) -> None:
