@@ -1,5 +1,6 @@
 """`manage.py serve`: the server of production, its processes, its end, and the static files it has."""
 
+import os
 import re
 import signal
 import subprocess
@@ -107,6 +108,15 @@ def test_it_does_not_wait_forever(owner: Actor, tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"closed connection|reset"):
             answer.result(timeout=60)
     task.refresh_from_db()  # what wasn't answered wasn't done
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
+    with served(tmp_path, WEB_WORKERS="1") as (process, address):
+        [killed] = workers(process)
+        os.kill(int(killed), signal.SIGKILL)
+        eventually(lambda: workers(process) not in ([], [killed]), "another process")
+        wait_for(f"{address}/health/live", process)
 
 
 def test_its_command_line_says_what_the_variables_say(settings: Any) -> None:
