@@ -192,3 +192,33 @@ def test_control_with_the_document_locked_first_they_block_each_other(
     monkeypatch.setattr(processing, "hold_models", lambda collection_id: set())
     [error] = finish_while_changed(collection)
     assert "deadlock" in str(error)
+
+
+def finish_while_deleted(collection: Collection, delete: Callable[[], Any]) -> list[Exception]:
+    """Finish a document while its collection is deleted."""
+    document, _ = put(collection)
+    meeting = Meeting(2)
+
+    def deleted() -> None:
+        with transaction.atomic():
+            delete()
+
+    process = partial(process_document, document_id=document.pk)
+    return errors(
+        race(
+            partial(meeting_before, meeting, 'FROM "knowledge_chunk"', process),
+            partial(meeting_before, meeting, 'DELETE FROM "knowledge_collection"', deleted),
+        )
+    )
+
+
+def test_a_collection_is_deleted_while_a_document_is_finished(collection: Collection) -> None:
+    rows = Collection.objects.filter(pk=collection.pk)
+    assert finish_while_deleted(collection, partial(collections.delete_collections, collections=rows)) == []
+    assert not Collection.objects.exists()
+    assert not Document.objects.exists()
+
+
+def test_control_with_the_documents_deleted_first_one_of_the_two_fails(collection: Collection) -> None:
+    """They block each other, or else the document's new chunks are left without it."""
+    assert len(finish_while_deleted(collection, Collection.objects.filter(pk=collection.pk).delete)) == 1
