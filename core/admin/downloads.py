@@ -1,5 +1,6 @@
 """What a record holds, on its page: the beginning of a text, and the whole as a download."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -21,12 +22,11 @@ def beginning(text: str) -> str:
 class DownloadMixin(admin.ModelAdmin):
     """A page of a record whose content can be downloaded: it is shown as plain text, never drawn as a page of ours.
 
-    ``content_link`` and ``text_shown`` are fields of the page.
+    ``content_link`` and ``text_shown`` are fields of the page. A page's own ``send`` answers with the record's content,
+    by ``core.api.downloads.download``, or raises Http404 where it has none.
     """
 
-    def send(self, request: HttpRequest, record: Any) -> HttpResponseBase:
-        """Answer with the record's content, by ``core.api.downloads.download``; Http404 where it has none."""
-        raise NotImplementedError
+    send: Callable[[HttpRequest, Any], HttpResponseBase]
 
     @property
     def download_name(self) -> str:
