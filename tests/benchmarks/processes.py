@@ -19,6 +19,8 @@ from django.db import connections
 
 from tests.benchmarks.serving import START_SECONDS, family, wait_for
 
+# Of dead workers the rows are removed, so that their sequence says more than they do.
+LAST_WORKER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM procrastinate_workers_id_seq"
 MANAGE = Path(__file__).parents[2] / "manage.py"
 
 
@@ -72,11 +74,10 @@ def serve(port: int) -> subprocess.Popen[bytes]:
 def work(url: str) -> subprocess.Popen[bytes]:
     """Start a worker on the database, as an operator does, and wait until it works."""
     with psycopg.connect(url, autocommit=True) as connection:
-        # Of workers, the dead ones' rows are removed, so the identity says more than they do.
-        last = connection.execute("SELECT last_value FROM procrastinate_workers_id_seq").fetchone() or (0,)
+        last = connection.execute(LAST_WORKER).fetchone()
         worker = subprocess.Popen([sys.executable, MANAGE, "worker"])
         deadline = time.monotonic() + START_SECONDS
-        while not connection.execute("SELECT FROM procrastinate_workers WHERE id > %s", last).fetchone():
+        while not connection.execute("SELECT id FROM procrastinate_workers WHERE id > %s", last).fetchone():
             if worker.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit("The worker didn't start.")
             time.sleep(0.05)
