@@ -6,12 +6,13 @@ from django.urls import include, path
 from django.views.defaults import page_not_found
 from django.views.defaults import server_error as server_error_page
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from agents.api.urls import urlpatterns as agents_urls
 from agents.telemetry.views import traces
 from catalog.api.urls import router as catalog_router
 from core.api import problems
+from core.api.schema_view import SchemaView
 from core.api.urls import router as core_router
 from core.urls import health_urls
 from knowledge.api.urls import urlpatterns as knowledge_urls
@@ -23,7 +24,7 @@ urlpatterns = [
     path("api/v1/", include(agents_urls)),
     path("api/v1/", include(catalog_router.urls)),
     path("api/v1/", include(knowledge_urls)),
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema/", SchemaView.as_view(), name="schema"),
     path("api/docs/", SpectacularSwaggerSplitView.as_view(template_name="core/swagger_ui.html"), name="docs"),
     path("api/problems/<slug:code>/", problems.kind, name="problem"),
     path("api/agents/", include((health_urls, "agents-health"))),

@@ -52,12 +52,18 @@ class MusterAdminSite(AdminSite):
         return response
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        """Show the records by app, what the user did last, and which webhooks were paused by themselves."""
+        """Show the records by app, what the user did last, and which webhooks and integrations don't work."""
         from core.admin.history import recent
+        from core.admin.integrations import failing
         from core.admin.tenancy import reach_of
         from core.admin.webhooks import paused
 
-        told = {"recent": recent(request, self), "paused_webhooks": paused(reach_of(request))}
+        reach = reach_of(request)
+        told = {
+            "recent": recent(request, self),
+            "paused_webhooks": paused(reach),
+            "failing_integrations": failing(reach),
+        }
         return super().index(request, {**told, **(extra_context or {})})
 
     def autocomplete_view(self, request: HttpRequest) -> Any:

@@ -1,5 +1,6 @@
 """Constraints that Django has no class for, and short forms of those that every model has."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -10,6 +11,9 @@ from django.db.models.lookups import Exact
 EVENT_PATTERN = r"(\*|[a-z0-9_]+\.(\*|[a-z0-9_]+))"
 """What a pattern of event types is, to Python and PostgreSQL alike: `task.complete`, `task.*` or `*`."""
 
+DIGEST = r"^[0-9a-f]{64}$"
+"""What a SHA-256 is in hexadecimal."""
+
 
 def column_of(model: type[models.Model], name: str) -> str:
     """Return the column that holds the field ``name`` of ``model``."""
@@ -19,10 +23,15 @@ def column_of(model: type[models.Model], name: str) -> str:
 
 
 class OrganizationKey(models.UniqueConstraint):
-    """Organization and id together, which ``SameOrganization`` constraints of other tables refer to."""
+    """Organization and id together, which ``SameOrganization`` constraints of other tables refer to.
+
+    A subclass has in ``key`` the fields of a longer one, for a ``SameOrganization`` that shares more.
+    """
+
+    key: Sequence[str] = ("organization", "id")
 
     def __init__(self, *, name: str, **options: Any) -> None:
-        super().__init__(**options | {"fields": ["organization", "id"], "name": name})
+        super().__init__(**options | {"fields": list(self.key), "name": name})
 
     def remove_sql(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:  # type: ignore[override]
         """Return the statement that drops the constraint, and whatever refers to it still."""
@@ -36,7 +45,11 @@ class SameOrganization(models.BaseConstraint):
     It takes the place of the plain foreign key, so declare the field with ``db_constraint=False``; the model
     it refers to has an ``OrganizationKey``, as every ``OrganizationRecord`` does. Checked at the end
     of the transaction, like Django's own foreign keys, so that fixtures may come in any order.
+
+    A subclass has in ``shared`` all the columns in which the two rows agree.
     """
+
+    shared: Sequence[str] = ("organization_id",)
 
     def __init__(self, field: str, *, name: str, violation_error_message: str | None = None) -> None:
         self.field = field
@@ -57,10 +70,10 @@ class SameOrganization(models.BaseConstraint):
         quote = schema_editor.quote_name
         target = self._reference(model).related_model
         column, key = quote(column_of(model, self.field)), quote(column_of(target, "id"))
+        shared = ", ".join(map(quote, self.shared))
         schema_editor.deferred_sql.append(
             f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)} "
-            f"FOREIGN KEY ({quote('organization_id')}, {column}) "
-            f"REFERENCES {quote(target._meta.db_table)} ({quote('organization_id')}, {key}) "
+            f"FOREIGN KEY ({shared}, {column}) REFERENCES {quote(target._meta.db_table)} ({shared}, {key}) "
             "DEFERRABLE INITIALLY DEFERRED"
         )
 
@@ -134,6 +147,39 @@ def between(field: str, least: int, most: int | None = None, *, name: str) -> mo
         condition &= models.Q(**{f"{field}__lte": most})
         text = f"“{field}” must lie between {least} and {most}."
     return models.CheckConstraint(name=name, condition=condition, violation_error_message=text)
+
+
+class Utf8(models.Func):
+    """The bytes of a text."""
+
+    template = "convert_to(%(expressions)s, 'UTF8')"
+    arity = 1
+    output_field = models.BinaryField()
+
+
+class Octets(models.Func):
+    """How many bytes there are."""
+
+    function = "octet_length"
+    arity = 1
+    output_field = models.BigIntegerField()
+
+
+class Sha256(models.Func):
+    """The SHA-256 of bytes, in hexadecimal."""
+
+    template = "encode(sha256(%(expressions)s), 'hex')"
+    arity = 1
+    output_field = models.TextField()
+
+
+def digest(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a text is a SHA-256 in hexadecimal."""
+    return models.CheckConstraint(
+        name=name,
+        condition=models.Q(**{f"{field}__regex": DIGEST}),
+        violation_error_message=f"“{field}” must be 64 hexadecimal digits.",
+    )
 
 
 def json_object(field: str, *, name: str) -> models.CheckConstraint:

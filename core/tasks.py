@@ -66,7 +66,8 @@ def forget_idempotency_keys() -> None:
     IdempotencyKey.objects.outdated().delete()
 
 
-@jobs.periodic("* * * * *", queue="webhooks", priority=90, retry=jobs.RETRY)
+# Dispatchers exclude one another by a lock that goes with their connection, and so at once when their worker dies.
+@jobs.periodic("* * * * *", queue="webhooks", priority=90, retry=jobs.RETRY, alone=False)
 def dispatch_webhooks() -> None:
     """Send to webhooks what is due. A trigger of the event stream enqueues it too, by this name and priority."""
     from core.services import webhooks_dispatch

@@ -93,6 +93,28 @@ class Immutable(SharedTrigger):
         super().__init__(name=name)
 
 
+class AfterStatement(SharedTrigger):
+    """Runs once after each statement of one kind, over all the rows that it wrote.
+
+    ``prefix`` begins the trigger's name, which the operation ends. The function finds the rows as they were in the
+    table ``old_rows``, and as they are in ``new_rows``; they may share a name where no operation has both.
+    """
+
+    when = pgtrigger.After
+    level = pgtrigger.Statement
+    prefix: str
+    old_rows, new_rows = "old_rows", "new_rows"
+
+    def __init__(self, operation: Any) -> None:
+        old = self.old_rows if operation in (pgtrigger.Update, pgtrigger.Delete) else None
+        new = self.new_rows if operation in (pgtrigger.Update, pgtrigger.Insert) else None
+        super().__init__(
+            name=f"{self.prefix}_{str(operation).lower()}",
+            operation=operation,
+            referencing=pgtrigger.Referencing(old=old, new=new) if old or new else None,
+        )
+
+
 class AppendOnly(SharedTrigger):
     """Refuses UPDATE and DELETE of any row."""
 

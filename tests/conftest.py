@@ -8,8 +8,10 @@ only read core's records.
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import TransactionTestCase, override_settings
 from pytest_socket import socket_allow_hosts
 
@@ -39,6 +41,29 @@ def _unlimited() -> Iterator[None]:
     """Let tests ask as often as they like, but for those of the limits, which set their own."""
     with override_settings(RATE_LIMITS={}):
         yield
+
+
+@pytest.fixture(scope="module")
+def lasting(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Let the fixtures of a module commit rows that all of its tests share. They go with the module.
+
+    Each test still runs in a transaction of its own. For modules of many tests that read much and make little; their
+    ``pytestmark`` is ``django_db``.
+    """
+    with django_db_blocker.unblock():
+        assert str(connection.settings_dict["NAME"]).startswith("test_"), "No test of this run is marked django_db."
+        yield
+        database.empty_all_tables()
+
+
+@pytest.fixture(scope="module")
+def cast(lasting: None) -> dict[str, Actor]:
+    """The cast, for all tests of a module: the other fixtures of this file make one for a single test."""
+    acme, globex = OrganizationFactory(name="Acme", slug="acme"), OrganizationFactory(name="Globex", slug="globex")
+    ours = {"owner": Role.OWNER, "admin": Role.ADMIN, "teammate": Role.MEMBER}
+    ours |= {"viewer": Role.VIEWER, "customer": Role.CUSTOMER}
+    actors = {name: make_actor(acme, role, name) for name, role in ours.items()}
+    return actors | {"stranger": make_actor(globex, Role.OWNER, "stranger")}
 
 
 @pytest.fixture

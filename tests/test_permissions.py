@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from core.models import AuditEvent, Organization
+from core.models import AuditEvent, Organization, Scope
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
 from tests.kit.database import writes_nothing
@@ -17,22 +17,16 @@ from tests.permissions import CAST, Row, all_rows, body_of, parse, target_of
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture
-def clients(
-    anonymous: ApiClient,
-    owner: Actor,
-    admin: Actor,
-    teammate: Actor,
-    viewer: Actor,
-    customer: Actor,
-    stranger: Actor,
-    reader: ApiClient,
-) -> dict[str, ApiClient]:
+@pytest.fixture(scope="module")
+def organization(cast: dict[str, Actor]) -> Organization:
+    return cast["owner"].organization
+
+
+@pytest.fixture(scope="module")
+def clients(cast: dict[str, Actor]) -> dict[str, ApiClient]:
     """A client for each column."""
-    actors = {"owner": owner, "admin": admin, "teammate": teammate, "viewer": viewer}
-    actors |= {"customer": customer, "stranger": stranger}
-    sessions = {name: actor.client for name, actor in actors.items()}
-    return {"anonymous": anonymous, "key": owner.by_key, "reader": reader, **sessions}
+    owner, sessions = cast["owner"], {name: actor.client for name, actor in cast.items()}
+    return {"anonymous": ApiClient(), "key": owner.by_key, "reader": owner.with_scopes([Scope.CORE_READ]), **sessions}
 
 
 @contextmanager

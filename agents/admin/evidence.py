@@ -5,19 +5,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponseBase
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html
+from django.http import HttpRequest, HttpResponseBase
 
 from agents.models import Artifact, Feedback, InsightStatus, LearningInsight, MetricSnapshot, StoredContent
 from agents.models.feedback import TARGETS
 from agents.services import artifacts, insights
-from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin, WholeTextFilter
-from core.api.downloads import PreconditionFailed, RangeNotSatisfiable, download
-
-SHOWN_CHARACTERS = 10_000
+from core.admin import DownloadMixin, ReadOnlyAdmin, RecordAction, RecordAdmin, WholeTextFilter
+from core.api.downloads import download
 
 
 @admin.register(MetricSnapshot)
@@ -52,8 +47,8 @@ class StoredContentAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Artifact)
-class ArtifactAdmin(RecordAdmin):
-    """Artifacts. What one holds is shown as plain text, or downloaded: it is never drawn as a page of ours."""
+class ArtifactAdmin(DownloadMixin, RecordAdmin):
+    """Artifacts, and what each holds."""
 
     description = "What work left behind: reports, data, logs, code."
     list_display = ("name", "organization", "artifact_type", "content_type", "size", "task", "created_at")
@@ -69,47 +64,16 @@ class ArtifactAdmin(RecordAdmin):
         """Refuse: artifacts come by the API."""
         return False
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the kit's addresses, and that of the content."""
-        address = path(
-            "<path:object_id>/download/",
-            self.admin_site.admin_view(self.download_view),
-            name="agents_artifact_download",
+    def send(self, request: HttpRequest, record: Artifact) -> HttpResponseBase:
+        """Answer with the artifact's content."""
+        return download(
+            request,
+            name=record.name,
+            size=record.size,
+            sha256=record.sha256,
+            content_type=record.content_type,
+            open_at=partial(artifacts.open_artifact, record),
         )
-        return [address, *super().get_urls()]
-
-    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Answer the content as an attachment, to whoever may see the record."""
-        artifact = self.get_object(request, object_id)
-        if artifact is None:
-            raise Http404
-        if not self.has_view_permission(request, artifact):
-            raise PermissionDenied
-        try:
-            return download(
-                request,
-                name=artifact.name,
-                size=artifact.size,
-                sha256=artifact.sha256,
-                content_type=artifact.content_type,
-                open_at=partial(artifacts.open_artifact, artifact),
-            )
-        except (RangeNotSatisfiable, PreconditionFailed) as error:
-            raise Http404(str(error.detail)) from error
-
-    @admin.display(description="Content")
-    def content_link(self, artifact: Artifact) -> str:
-        """Return the link to the content."""
-        address = reverse("admin:agents_artifact_download", args=[artifact.pk], current_app=self.admin_site.name)
-        return format_html('<a href="{}">Download</a>', address)
-
-    @admin.display(description="Text")
-    def text_shown(self, artifact: Artifact) -> str:
-        """Return the text's beginning, where it is kept inline."""
-        if artifact.text is None:
-            return "-"
-        cut = "…" if len(artifact.text) > SHOWN_CHARACTERS else ""
-        return format_html("<pre>{}{}</pre>", artifact.text[:SHOWN_CHARACTERS], cut)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete the artifact, and its content with it if no other artifact has it."""

@@ -8,17 +8,16 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from agents.admin.evidence import SHOWN_CHARACTERS
 from agents.models import AgentExecution, ModelCall, ToolExecution
 from core.admin import RecordAdmin, WholeTextFilter
+from core.admin.downloads import beginning
 
 
 def shown(value: Any) -> str:
     """Return the beginning of a document, indented."""
     if value is None:
         return "-"
-    text = orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
-    return format_html("<pre>{}{}</pre>", text[:SHOWN_CHARACTERS], "…" if len(text) > SHOWN_CHARACTERS else "")
+    return beginning(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
 class SpanAdmin(RecordAdmin):

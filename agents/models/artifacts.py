@@ -1,6 +1,5 @@
 """Artifacts, and the content that they share in storage."""
 
-from typing import Any
 from uuid import UUID
 
 from django.db import models
@@ -8,11 +7,20 @@ from django.db.models import F, Q
 from django.db.models.lookups import Exact
 
 from agents.models.evidence import OfWork
-from core.constraints import OrganizationKey, SameOrganization, column_of, given, json_object, one_of
+from core.constraints import (
+    Octets,
+    OrganizationKey,
+    SameOrganization,
+    Sha256,
+    Utf8,
+    digest,
+    given,
+    json_object,
+    one_of,
+)
 from core.models import OrganizationLog, OrganizationRecord
 from core.triggers import Immutable
 
-DIGEST = r"^[0-9a-f]{64}$"
 # A media type by RFC 9110 (section 8.3.1), in lower case and without parameters but for those of one token.
 CONTENT_TYPE = r"^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(; ?[a-z0-9-]+=[A-Za-z0-9_.+-]+)*$"
 
@@ -28,10 +36,7 @@ def content_name(organization_id: UUID, content_id: UUID) -> str:
 class ContentKey(OrganizationKey):
     """What artifacts refer to, so that their size and digest are those of the content."""
 
-    def __init__(self, *, name: str, **options: Any) -> None:
-        models.UniqueConstraint.__init__(
-            self, **options | {"fields": ["organization", "id", "sha256", "size"], "name": name}
-        )
+    key = ("organization", "id", "sha256", "size")
 
 
 class StoredContent(OrganizationLog):
@@ -50,11 +55,7 @@ class StoredContent(OrganizationLog):
                 name="agents_storedcontent_once",
                 violation_error_message="“sha256” is stored already.",
             ),
-            models.CheckConstraint(
-                name="agents_storedcontent_digest_shape",
-                condition=Q(sha256__regex=DIGEST),
-                violation_error_message="“sha256” must be 64 hexadecimal digits.",
-            ),
+            digest("sha256", name="agents_storedcontent_digest_shape"),
             given("location", name="agents_storedcontent_location_given"),
         ]
         indexes = [
@@ -83,32 +84,7 @@ class ArtifactType(models.TextChoices):
 class StoredAs(SameOrganization):
     """A composite foreign key: the content belongs to the organization, and has the artifact's size and digest."""
 
-    def constraint_sql(self, model: type[models.Model], schema_editor: Any) -> str:  # type: ignore[override]
-        """Return the constraint's clause."""
-        quote = schema_editor.quote_name
-        columns = (column_of(model, self.field), "sha256", "size")
-        return (
-            f"CONSTRAINT {quote(self.name)} FOREIGN KEY ({quote('organization_id')}, {', '.join(map(quote, columns))}) "
-            f"REFERENCES {quote(StoredContent._meta.db_table)} "
-            f"({', '.join(map(quote, ('organization_id', 'id', 'sha256', 'size')))}) DEFERRABLE INITIALLY DEFERRED"
-        )
-
-    def create_sql(self, model: type[models.Model], schema_editor: Any) -> str:  # type: ignore[override]
-        """Return the statement that adds the constraint."""
-        table = schema_editor.quote_name(model._meta.db_table)
-        return f"ALTER TABLE {table} ADD {self.constraint_sql(model, schema_editor)}"
-
-
-class _Octets(models.Func):
-    function = "octet_length"
-    arity = 1
-    output_field = models.BigIntegerField()
-
-
-class _Digest(models.Func):
-    template = "encode(sha256(convert_to(%(expressions)s, 'UTF8')), 'hex')"
-    arity = 1
-    output_field = models.TextField()
+    shared = ("organization_id", "sha256", "size")
 
 
 class Artifact(OfWork, OrganizationRecord):
@@ -155,19 +131,15 @@ class Artifact(OfWork, OrganizationRecord):
             ),
             models.CheckConstraint(
                 name="agents_artifact_text_size",
-                condition=Q(text=None) | Q(Exact(F("size"), _Octets("text"))),
+                condition=Q(text=None) | Q(Exact(F("size"), Octets("text"))),
                 violation_error_message="“size” must be that of the text.",
             ),
             models.CheckConstraint(
                 name="agents_artifact_text_digest",
-                condition=Q(text=None) | Q(Exact(F("sha256"), _Digest("text"))),
+                condition=Q(text=None) | Q(Exact(F("sha256"), Sha256(Utf8("text")))),
                 violation_error_message="“sha256” must be that of the text.",
             ),
-            models.CheckConstraint(
-                name="agents_artifact_digest_shape",
-                condition=Q(sha256__regex=DIGEST),
-                violation_error_message="“sha256” must be 64 hexadecimal digits.",
-            ),
+            digest("sha256", name="agents_artifact_digest_shape"),
             models.CheckConstraint(
                 name="agents_artifact_content_type",
                 condition=Q(content_type__regex=CONTENT_TYPE),

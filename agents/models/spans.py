@@ -10,7 +10,7 @@ from agents.models.fields import HexField
 from agents.models.runs import Seconds
 from core.constraints import SameOrganization, given, json_object, one_of
 from core.models import OrganizationLog, RecordQuerySet
-from core.triggers import NoTruncate, SharedTrigger, pgtrigger
+from core.triggers import AfterStatement, NoTruncate, SharedTrigger, pgtrigger
 
 
 class SpanStatus(models.TextChoices):
@@ -28,20 +28,14 @@ OPEN_SPAN = [SpanStatus.PENDING, SpanStatus.RUNNING]
 ENDED_SPAN = [SpanStatus.COMPLETED, SpanStatus.FAILED, SpanStatus.CANCELLED, SpanStatus.TIMEOUT]
 
 
-class KeepSpans(SharedTrigger):
+class KeepSpans(AfterStatement):
     """Keeps what follows from spans: links, trace summaries, statistics (see agents.sql)."""
 
-    when = pgtrigger.After
-    level = pgtrigger.Statement
+    prefix = "spans"
 
     def __init__(self, function: str, operation: Any) -> None:
         self.function = function if operation is pgtrigger.Insert else f"{function}_changed"
-        old, new = operation in (pgtrigger.Update, pgtrigger.Delete), operation in (pgtrigger.Update, pgtrigger.Insert)
-        super().__init__(
-            name=f"spans_{str(operation).lower()}",
-            operation=operation,
-            referencing=pgtrigger.Referencing(old="old_rows" if old else None, new="new_rows" if new else None),
-        )
+        super().__init__(operation)
 
 
 class CountReported(SharedTrigger):

@@ -2,15 +2,29 @@
 
 from config.variables import BASE_DIR, Variable, folder, hidden, masked_url, matching, number, words
 
+MOST_DIMENSIONS = 3800  # of a vector, each of 2 bytes, so that a row fits a page of 8 kB
+
+
+def models(text: str) -> list[str]:
+    """Parse the names of embedding models: one at least, and of none that is told how long its vectors are too long."""
+    names = _names(text)
+    lengths = [int(name.rpartition("@")[2]) for name in names if name.startswith("openai:")]
+    if not names or max(lengths, default=0) > MOST_DIMENSIONS:
+        raise ValueError("no model, or one whose vectors are too long")
+    return names
+
+
+_names = words(
+    r"all-MiniLM-L6-v2|multilingual-e5-small|openai:[^\s,]+@[1-9][0-9]{0,3}"
+    r"|sentence-transformers:[^\s,]+|onnx:[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+)
+
 EMBEDDING_MODELS = Variable(
     "EMBEDDING_MODELS",
-    words(
-        r"all-MiniLM-L6-v2|multilingual-e5-small|openai:[^\s,]+@[1-9][0-9]{0,3}"
-        r"|sentence-transformers:[^\s,]+|onnx:[A-Za-z0-9_-][A-Za-z0-9_.-]*"
-    ),
+    models,
     ["all-MiniLM-L6-v2"],
-    "names separated by commas: all-MiniLM-L6-v2, multilingual-e5-small, openai:NAME@DIMENSIONS,"
-    " sentence-transformers:NAME or onnx:FOLDER",
+    "names separated by commas: all-MiniLM-L6-v2, multilingual-e5-small, openai:NAME@DIMENSIONS (at most"
+    f" {MOST_DIMENSIONS} of them), sentence-transformers:NAME or onnx:FOLDER",
     "The embedding models that collections may have; the first is the default of new ones.",
 )
 EMBEDDING_MODELS_DIR = Variable(

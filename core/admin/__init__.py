@@ -12,10 +12,12 @@ from core.admin import (  # noqa: F401 (they register themselves)
 )
 from core.admin.actions import RecordAction
 from core.admin.base import ReadOnlyAdmin, RecordAdmin, RecordInline
+from core.admin.downloads import DownloadMixin
 from core.admin.filters import DateRangeFilter, RangeFilter, RelatedFilter, WholeTextFilter, WordFilter
 
 __all__ = [
     "DateRangeFilter",
+    "DownloadMixin",
     "RangeFilter",
     "ReadOnlyAdmin",
     "RecordAction",

@@ -13,10 +13,12 @@ from core.admin.actions import RecordAction
 from core.admin.base import ReadOnlyAdmin, RecordAdmin
 from core.admin.filters import WholeTextFilter
 from core.admin.forms import RecordForm, pretty_json
+from core.admin.tenancy import Reach
 from core.encryption import refuse_encrypted
 from core.errors import ConflictError
 from core.integrations.providers import RECEIVES, SETTINGS, Provider
 from core.models import Integration, IntegrationEvent
+from core.models.integrations import IntegrationStatus
 from core.services import integrations
 
 CONFIG_HELP = "; ".join(
@@ -155,3 +157,9 @@ class IntegrationEventAdmin(ReadOnlyAdmin):
     def content(self, event: IntegrationEvent) -> str | SafeString:
         """Return the payload."""
         return pretty_json(event.payload)
+
+
+def failing(reach: Reach) -> list[Integration]:
+    """Return the integrations in reach that fail, for the index page to tell."""
+    rows = Integration.objects.filter(status=IntegrationStatus.FAILING).select_related("organization")
+    return list(reach.root(rows.defer("token", "webhook_secret")).order_by("-updated_at")[:20])

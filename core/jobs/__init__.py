@@ -143,7 +143,12 @@ def task(
 
 
 def periodic(
-    cron: str, *, queue: str = DEFAULT_QUEUE, retry: BaseRetryStrategy | None = None, priority: int = 0
+    cron: str,
+    *,
+    queue: str = DEFAULT_QUEUE,
+    retry: BaseRetryStrategy | None = None,
+    priority: int = 0,
+    alone: bool = True,
 ) -> Callable[[Callable[[], R]], Task[[], R]]:
     """Make a function a task that runs on a schedule, once for each time whatever the number of workers.
 
@@ -155,11 +160,13 @@ def periodic(
         queue: as for ``task``.
         retry: likewise.
         priority: likewise.
+        alone: False lets a run start while another one goes on. A run whose worker died seems to go on until that is
+            noticed, after 90 seconds at most: for a task that can't wait so long, and bears to run beside itself.
     """
 
     def register(function: Callable[[], R]) -> Task[[], R]:
         name = f"{function.__module__}.{function.__qualname__}"
-        made = task(queue=queue, retry=retry, lock=name, priority=priority)(function)
+        made = task(queue=queue, retry=retry, lock=name if alone else None, priority=priority)(function)
         app.periodic(cron=cron, queueing_lock=name)(made.registered)
         return made
 

@@ -4,24 +4,21 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
-from django.urls import URLPattern, path, reverse
-from django.utils.html import format_html, format_html_join
+from django.urls import reverse
+from django.utils.html import format_html_join
 
-from core.admin import ReadOnlyAdmin, RecordAction, RecordAdmin
+from core.admin import DownloadMixin, ReadOnlyAdmin, RecordAction, RecordAdmin
 from core.admin.forms import RecordForm
-from core.api.downloads import PreconditionFailed, RangeNotSatisfiable
 from core.errors import ConflictError
 from knowledge.admin.search import SearchPage
 from knowledge.api.views import send
 from knowledge.embedders import embedding_models
 from knowledge.models import Chunk, Collection, Document, DocumentStatus, DocumentVersion
+from knowledge.models.collections import default_model
 from knowledge.models.languages import Language
 from knowledge.services import collections, documents
-
-SHOWN_CHARACTERS = 10_000
 
 
 class SeveralFilesInput(forms.ClearableFileInput):
@@ -52,7 +49,9 @@ class UploadForm(forms.Form):
 class CollectionForm(RecordForm):
     """A collection, with a model that is set up here."""
 
-    embedding_model = forms.ChoiceField(help_text=Collection._meta.get_field("embedding_model").help_text)
+    embedding_model = forms.ChoiceField(
+        initial=default_model, help_text=Collection._meta.get_field("embedding_model").help_text
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,7 +64,9 @@ def upload(request: HttpRequest, collection: Collection, uploads: list[Any], lan
     """Make documents of files. One that is refused stays out, and the others come in."""
     for file in uploads:
         try:
-            content = documents.content_of(file.read(), declared=file.content_type or "", name=file.name)
+            content = documents.content_of(
+                documents.read_bounded(file), declared=file.content_type or "", name=file.name
+            )
             _, outcome = documents.put_document(
                 collection=collection, content=content, document_id=file.name, language=language
             )
@@ -96,7 +97,7 @@ class CollectionAdmin(RecordAdmin):
         RecordAction(
             "reprocess",
             lambda request, collection: collections.reprocess_collection(collection=collection),
-            confirm="Read, split and embed all its documents anew? Search finds the old chunks until then.",
+            confirm="Split and embed all its documents anew? Search finds the old chunks until then.",
         ),
     )
 
@@ -126,44 +127,13 @@ class CollectionAdmin(RecordAdmin):
         before = Collection.objects.get(pk=obj.pk)
         collections.change_collection(collection=obj, before=before)
 
+    def delete_model(self, request: HttpRequest, obj: Any) -> None:
+        """Delete the collection with its documents."""
+        collections.delete_collections(collections=Collection.objects.filter(pk=obj.pk))
 
-class DownloadMixin(admin.ModelAdmin):
-    """A page of a version whose content can be downloaded, or of what stands for one."""
-
-    def version_of(self, record: Any) -> DocumentVersion | None:
-        """Return the version that the page is of: the record itself, unless a page says otherwise."""
-        return record
-
-    @property
-    def download_name(self) -> str:
-        """Return the name of the address of the content."""
-        return f"{self.opts.app_label}_{self.opts.model_name}_download"
-
-    def get_urls(self) -> list[URLPattern]:
-        """Return the kit's addresses, and that of the content."""
-        view = self.admin_site.admin_view(self.download_view)
-        return [path("<path:object_id>/download/", view, name=self.download_name), *super().get_urls()]
-
-    def download_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """Answer the content as an attachment, to whoever may see the record."""
-        record = self.get_object(request, object_id)
-        if record is None:
-            raise Http404
-        if not self.has_view_permission(request, record):
-            raise PermissionDenied
-        version = self.version_of(record)
-        if version is None:
-            raise Http404
-        try:
-            return send(request, version)
-        except (RangeNotSatisfiable, PreconditionFailed) as error:
-            raise Http404(str(error.detail)) from error
-
-    @admin.display(description="Content")
-    def content_link(self, record: Any) -> str:
-        """Return the link to the content."""
-        address = reverse(f"admin:{self.download_name}", args=[record.pk], current_app=self.admin_site.name)
-        return format_html('<a href="{}">Download</a>', address)
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        """Delete the collections likewise."""
+        collections.delete_collections(collections=queryset)
 
 
 @admin.register(Document)
@@ -213,9 +183,12 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
         ),
     )
 
-    def version_of(self, record: Document) -> DocumentVersion | None:
-        """Return the newest version."""
-        return record.versions.select_related("document").filter(version=record.version).first()
+    def send(self, request: HttpRequest, record: Document) -> HttpResponseBase:
+        """Answer with the newest version's content."""
+        version = record.versions.select_related("document").filter(version=record.version).first()
+        if version is None:
+            raise Http404
+        return send(request, version)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: documents are uploaded on their collection's page."""
@@ -228,7 +201,7 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
 
 @admin.register(DocumentVersion)
 class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
-    """What documents hold. It is shown as plain text, or downloaded: never drawn as a page of ours."""
+    """What documents hold."""
 
     description = "What documents hold: the text that was read, and the file that it was read of."
     list_display = ("__str__", "organization", "content_type", "size", "created_at")
@@ -241,13 +214,9 @@ class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
         """Return the versions without their files."""
         return super().get_queryset(request).defer("original")
 
-    @admin.display(description="Text")
-    def text_shown(self, version: DocumentVersion) -> str:
-        """Return the text's beginning."""
-        if version.text is None:
-            return "-"
-        cut = "…" if len(version.text) > SHOWN_CHARACTERS else ""
-        return format_html("<pre>{}{}</pre>", version.text[:SHOWN_CHARACTERS], cut)
+    def send(self, request: HttpRequest, record: DocumentVersion) -> HttpResponseBase:
+        """Answer with the version's content."""
+        return send(request, record)
 
 
 @admin.register(Chunk)

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -10,7 +9,7 @@ from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, Record
 from knowledge.embedders import embedding_models
 from knowledge.models import Chunk, Collection, Document, DocumentVersion
 from knowledge.services.collections import progress_of
-from knowledge.services.documents import Content, ContentRefusedError, content_of
+from knowledge.services.documents import Content, ContentRefusedError, content_of, read_bounded
 
 SAID = ("document_id", "title", "source_uri", "language", "metadata")
 
@@ -135,7 +134,7 @@ class NewDocumentSerializer(_NewDocumentSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Take the content, of the type that is said."""
         attrs.setdefault("content_type", "text/plain")
-        text = attrs["content"].encode("utf-8", "surrogatepass")
+        text = attrs["content"].encode()
         attrs["content"] = self.read_content(attrs, text, "content")
         return attrs
 
@@ -158,7 +157,7 @@ class DocumentUploadSerializer(_NewDocumentSerializer):
         file = attrs.pop("file")
         attrs.setdefault("content_type", file.content_type or "")
         attrs.setdefault("document_id", file.name)
-        attrs["content"] = self.read_content(attrs, file.read(settings.DOCUMENT_MAX_BYTES + 1), "file", file.name)
+        attrs["content"] = self.read_content(attrs, read_bounded(file), "file", file.name)
         return attrs
 
 

@@ -49,7 +49,10 @@ class CollectionViewSet(FullViewSet):
     @extend_schema(request=None, responses=serializers.ReprocessedSerializer)
     @action(detail=True, methods=["post"])
     def reprocess(self, request: Request, pk: Any) -> Response:
-        """Read, split and embed all documents anew; what search finds stays until each is done."""
+        """Split and embed all documents anew; what search finds stays until each is done.
+
+        What was read of a file isn't read again: the action of a document does that.
+        """
         collection = self.get_queryset().filter(pk=pk).first()
         if collection is None:
             raise Http404
@@ -62,7 +65,6 @@ class DocumentViewSet(SoftDeletionMixin, UpdateMixin, DestroyMixin, ReadOnlyView
     scope = "knowledge"
     queryset = Document.objects.all()
     serializer_class = serializers.DocumentSerializer
-    read_serializer_class = serializers.DocumentSerializer
     filterset_class = filters.DocumentFilterSet
     ordering_fields = ("created_at",)
 
@@ -115,19 +117,16 @@ class DocumentViewSet(SoftDeletionMixin, UpdateMixin, DestroyMixin, ReadOnlyView
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: Any) -> Response:
         """Process a failed document again."""
-        return self._queue(pk, documents.retry_document)
+        return self.act(pk, lambda document: documents.retry_document(document=document))
 
     @extend_schema(request=None)
     @action(detail=True, methods=["post"])
     def reprocess(self, request: Request, pk: Any) -> Response:
-        """Read, split and embed the document anew; what search finds of it stays until that is done."""
-        return self._queue(pk, documents.reprocess_document)
+        """Read, split and embed the document anew; what search finds of it stays until that is done.
 
-    def _queue(self, pk: Any, service: Any) -> Response:
-        document = self.get_queryset().filter(pk=pk).first()
-        if document is None:
-            raise Http404
-        return self.answer(service(document=document))
+        A file is read again, and its version has no text until then.
+        """
+        return self.act(pk, lambda document: documents.reprocess_document(document=document))
 
 
 class DocumentVersionViewSet(ReadOnlyViewSet):

@@ -16,18 +16,10 @@ from functools import cache
 
 from django.conf import settings
 
-from knowledge.embedders.base import MOST_DIMENSIONS, Embedder, EmbedderUnavailable, EmbeddingError, Vectors
+from config.env.embedding import MOST_DIMENSIONS
+from knowledge.embedders.base import Embedder, EmbedderUnavailable, EmbeddingError, Vectors
 
-__all__ = [
-    "MOST_DIMENSIONS",
-    "Embedder",
-    "EmbedderUnavailable",
-    "EmbeddingError",
-    "Vectors",
-    "default_model",
-    "embedder",
-    "embedding_models",
-]
+__all__ = ["Embedder", "EmbedderUnavailable", "EmbeddingError", "Vectors", "embedder", "embedding_models"]
 
 
 def embedding_models() -> list[str]:
@@ -35,18 +27,22 @@ def embedding_models() -> list[str]:
     return list(settings.EMBEDDING_MODELS)
 
 
-def default_model() -> str:
-    """Return the name of the model that new collections have."""
-    return embedding_models()[0]
-
-
 @cache
 def embedder(model: str) -> Embedder:
     """Return the embedder of a model, which is loaded once a process.
 
     Raises:
-        EmbeddingError: there is no such model here, or what it needs isn't installed.
+        EmbeddingError: there is no such model here, what it needs isn't installed, or its vectors are too long.
     """
+    made = _make(model)
+    if made.dimensions > MOST_DIMENSIONS:
+        raise EmbeddingError(
+            f"The vectors of {model} have {made.dimensions:,} dimensions; at most {MOST_DIMENSIONS:,} can be stored."
+        )
+    return made
+
+
+def _make(model: str) -> Embedder:
     from knowledge.embedders import extras, onnx, openai
 
     if model == onnx.DEFAULT_MODEL:

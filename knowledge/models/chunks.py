@@ -1,16 +1,14 @@
 """Chunks: the passages of a document that search finds."""
 
-from typing import Any
-
 import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
 from django.db.models import F, Q
 
-from core.constraints import SameOrganization, between, column_of, given, one_of
+from core.constraints import SameOrganization, between, given, one_of
 from core.models import OrganizationLog
-from core.triggers import Immutable, SharedTrigger
+from core.triggers import AfterStatement, Immutable
 from knowledge.models.collections import Collection
 from knowledge.models.documents import Document
 from knowledge.models.languages import Language
@@ -28,50 +26,26 @@ class Lexemes(models.Func):
     output_field = SearchVectorField()
 
 
-class CountChunks(SharedTrigger):
+class CountChunks(AfterStatement):
     """Keeps each document's ``chunk_count`` what counting would say."""
 
-    when = pgtrigger.After
-    level = pgtrigger.Statement
+    prefix = "count"
+    old_rows = new_rows = "changed"
     function = "knowledge_count_chunks"
 
-    def __init__(self, operation: Any) -> None:
-        referencing = (
-            pgtrigger.Referencing(new="changed")
-            if operation is pgtrigger.Insert
-            else pgtrigger.Referencing(old="changed")
-        )
-        super().__init__(name=f"count_{str(operation).lower()}", operation=operation, referencing=referencing)
 
-
-class KeepTerms(SharedTrigger):
+class KeepTerms(AfterStatement):
     """Keeps what search knows of chunks: makes their term vectors, and takes these and the embeddings away again."""
 
-    when = pgtrigger.After
-    level = pgtrigger.Statement
+    prefix = "terms"
+    old_rows = new_rows = "changed"
     function = "knowledge_keep_terms"
-
-    def __init__(self, operation: Any) -> None:
-        seen = {"new": "changed"} if operation is pgtrigger.Insert else {"old": "changed"}
-        super().__init__(
-            name=f"terms_{str(operation).lower()}", operation=operation, referencing=pgtrigger.Referencing(**seen)
-        )
 
 
 class InCollection(SameOrganization):
     """A composite foreign key: the document stands in the chunk's organization and collection."""
 
-    columns = ("organization_id", "collection_id")
-
-    def constraint_sql(self, model: type[models.Model], schema_editor: Any) -> None:  # type: ignore[override]
-        """Leave the statement for the migration's end, when the key that it refers to surely stands."""
-        quote = schema_editor.quote_name
-        shared = ", ".join(map(quote, self.columns))
-        schema_editor.deferred_sql.append(
-            f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)} "
-            f"FOREIGN KEY ({shared}, {quote(column_of(model, self.field))}) "
-            f"REFERENCES {quote(Document._meta.db_table)} ({shared}, {quote('id')}) DEFERRABLE INITIALLY DEFERRED"
-        )
+    shared = ("organization_id", "collection_id")
 
 
 class Chunk(OrganizationLog):

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pgtrigger
+from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -12,11 +13,16 @@ from core.constraints import between, given, json_object
 from core.models import OrganizationRecord
 from core.triggers import SharedTrigger
 
-DEFAULT_MODEL = "all-MiniLM-L6-v2"  # the name of knowledge.embedders.onnx's
-# A chunk of this many tokens holds 150 to 180 English words, and fits the default model whole.
+# A chunk of this many tokens holds 150 to 180 English words, and fits the model that comes with Muster whole.
 DEFAULT_CHUNK_SIZE = 256
 DEFAULT_OVERLAP = 32
 LEAST_CHUNK_SIZE, MOST_CHUNK_SIZE = 64, 8192
+
+
+def default_model() -> str:
+    """Return the name of the model that new collections have: the first that is set up."""
+    model: str = settings.EMBEDDING_MODELS[0]
+    return model
 
 
 class KeepSearchModel(SharedTrigger):
@@ -33,7 +39,7 @@ class Collection(OrganizationRecord):
     name = models.CharField(max_length=200)
     description = models.TextField(blank=True)
     embedding_model = models.CharField(
-        max_length=200, default=DEFAULT_MODEL, help_text="The model that makes the vectors of its chunks."
+        max_length=200, default=default_model, help_text="The model that makes the vectors of its chunks."
     )
     search_model = models.CharField(
         max_length=200,

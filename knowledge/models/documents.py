@@ -1,15 +1,26 @@
 """Documents, and the versions of what they hold."""
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import pgtrigger
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 from django.db.models.lookups import Exact
 
-from core.constraints import OrganizationKey, SameOrganization, between, given, json_object, one_of
+from core.constraints import (
+    Octets,
+    OrganizationKey,
+    SameOrganization,
+    Sha256,
+    Utf8,
+    between,
+    digest,
+    given,
+    json_object,
+    one_of,
+)
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationLog, OrganizationRecord, SoftDeletion
 from core.models.base import SoftDeletionQuerySet
@@ -17,7 +28,6 @@ from core.triggers import Immutable, SharedTrigger, Touch
 from knowledge.models.collections import Collection
 from knowledge.models.languages import Language
 
-DIGEST = r"^[0-9a-f]{64}$"
 # A media type by RFC 9110 (section 8.3.1), in lower case and without parameters.
 CONTENT_TYPE = r"^[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+$"
 
@@ -52,10 +62,7 @@ class DropChunks(SharedTrigger):
 class CollectionKey(OrganizationKey):
     """What chunks refer to, so that they stand in their document's collection."""
 
-    def __init__(self, *, name: str, **options: Any) -> None:
-        models.UniqueConstraint.__init__(
-            self, **options | {"fields": ["organization", "collection", "id"], "name": name}
-        )
+    key = ("organization", "collection", "id")
 
 
 class DocumentQuerySet(SoftDeletionQuerySet):
@@ -153,11 +160,7 @@ class Document(SoftDeletion, OrganizationRecord):
             one_of("language", Language, name="knowledge_document_language"),
             json_object("metadata", name="knowledge_document_metadata_object"),
             between("version", 1, name="knowledge_document_version_from_1"),
-            models.CheckConstraint(
-                name="knowledge_document_digest_shape",
-                condition=Q(content_hash__regex=DIGEST),
-                violation_error_message="“content_hash” must be 64 hexadecimal digits.",
-            ),
+            digest("content_hash", name="knowledge_document_digest_shape"),
             models.CheckConstraint(
                 name="knowledge_document_content_type",
                 condition=Q(content_type__regex=CONTENT_TYPE),
@@ -215,35 +218,21 @@ class Document(SoftDeletion, OrganizationRecord):
         return self.title or self.document_id
 
 
-class Digest(models.Func):
-    """The SHA-256 of a version's content, in hexadecimal."""
-
-    template = "encode(sha256(coalesce(%(expressions)s)), 'hex')"
-    output_field = models.TextField()
-
-    def __init__(self, *expressions: Any) -> None:
-        super().__init__(*expressions or (F("original"), Utf8("text")))
-
-
-class Utf8(models.Func):
-    """The bytes of a text."""
-
-    template = "convert_to(%(expressions)s, 'UTF8')"
-    arity = 1
-    output_field = models.BinaryField()
-
-
 class KeptContent(Immutable):
     """Refuses to change what came. Asked only where something did change: a row may be many megabytes."""
 
     name = "organization"
-    columns = ("organization_id", "document_id", "version", "content_hash", "size", "original")
+    columns = ("organization_id", "document_id", "version", "content_type", "content_hash", "size", "original")
 
     def __init__(self) -> None:
         super().__init__(*self.columns, name=self.name)
         self.condition = pgtrigger.Condition(
             " OR ".join(f"OLD.{column} IS DISTINCT FROM NEW.{column}" for column in self.columns)
         )
+
+
+# What came: its text may be extracted later, and then is another.
+CONTENT = Coalesce(F("original"), Utf8("text"))
 
 
 class DocumentVersion(OrganizationLog):
@@ -276,8 +265,13 @@ class DocumentVersion(OrganizationLog):
             ),
             models.CheckConstraint(
                 name="knowledge_documentversion_digest",
-                condition=Exact(F("content_hash"), Digest()),
+                condition=Exact(F("content_hash"), Sha256(CONTENT)),
                 violation_error_message="“content_hash” must be that of the content.",
+            ),
+            models.CheckConstraint(
+                name="knowledge_documentversion_size",
+                condition=Exact(F("size"), Octets(CONTENT)),
+                violation_error_message="“size” must be that of the content.",
             ),
         ]
         indexes = [models.Index(fields=["organization", "created_at", "id"], name="knowledge_version_newest")]

@@ -13,16 +13,15 @@ from django.db.models.functions import Cast
 from django.db.models.lookups import LessThanOrEqual, Range
 from pgvector.django import HalfVectorField, HnswIndex
 
+from config.env.embedding import MOST_DIMENSIONS
 from core.constraints import SameOrganization, given
 from core.ids import DatabaseUUID7, uuid7
 from core.models import Organization, RecordQuerySet
 from core.triggers import Immutable, SharedTrigger
+from knowledge.embedders.onnx import DEFAULT_DIMENSIONS, DEFAULT_MODEL
 from knowledge.models.chunks import Chunk
-from knowledge.models.collections import DEFAULT_MODEL
 from knowledge.models.storage import Storage
 
-DEFAULT_DIMENSIONS = 384  # of the default model
-MOST_DIMENSIONS = 3800  # of 2 bytes, so that a row fits a page of 8 kB
 UNIT = (0.99, 1.01)  # the length of a vector of unit length, after rounding to 16 bits a number
 
 
@@ -109,7 +108,7 @@ class Embedding(models.Model):
         ]
         triggers = [
             FillEmbedding(),
-            Immutable("organization_id", "collection_id", "document_id", "chunk_id", "model", name="place"),
+            Immutable("organization_id", "collection_id", "document_id", "chunk_id", "model", "vector", name="content"),
         ]
 
     def __str__(self) -> str:

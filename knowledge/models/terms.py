@@ -3,7 +3,7 @@
 Triggers keep both with the chunks (see knowledge.sql.terms), whoever writes these; nobody else writes here.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pgtrigger
 from django.contrib.postgres.indexes import GinIndex
@@ -14,26 +14,18 @@ from pgvector.django import SparseVectorField
 from core.constraints import SameOrganization, between, one_of
 from core.ids import DatabaseUUID7, uuid7
 from core.models import Organization, RecordQuerySet
-from core.triggers import Immutable, SharedTrigger
+from core.triggers import AfterStatement, Immutable, SharedTrigger
 from knowledge.models.chunks import Chunk
 from knowledge.models.languages import Language
 from knowledge.models.storage import Storage
 
 
-class CountTerms(SharedTrigger):
+class CountTerms(AfterStatement):
     """Keeps document frequencies equal to what counting the term vectors would say."""
 
-    when = pgtrigger.After
-    level = pgtrigger.Statement
+    prefix = "count"
+    old_rows = new_rows = "changed"
     function = "knowledge_count_terms"
-
-    def __init__(self, operation: Any) -> None:
-        referencing = None
-        if operation is pgtrigger.Insert:
-            referencing = pgtrigger.Referencing(new="changed")
-        elif operation is pgtrigger.Delete:
-            referencing = pgtrigger.Referencing(old="changed")
-        super().__init__(name=f"count_{str(operation).lower()}", operation=operation, referencing=referencing)
 
 
 class OnlyByTrigger(SharedTrigger):

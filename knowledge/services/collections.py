@@ -1,4 +1,4 @@
-"""Collections as wholes: how far their documents are, and processing all of them anew."""
+"""Collections as wholes: how far their documents are, splitting all of them anew, and deleting them."""
 
 from typing import Any
 
@@ -40,12 +40,22 @@ def change_collection(*, collection: Collection, before: Collection) -> Collecti
 
 @transaction.atomic
 def reprocess_collection(*, collection: Collection) -> int:
-    """Have all documents processed anew that were processed, and return how many. Their chunks serve until then."""
+    """Have all documents split and embedded anew that were, and return how many. Their chunks serve until then.
+
+    What was read of a file isn't read again: that is done document by document (see documents.reprocess_document).
+    """
     count = (
         Document.objects.alive().filter(collection=collection).exclude(status=DocumentStatus.PENDING).update(**PENDING)
     )
     enqueue_waiting()
     return count
+
+
+@transaction.atomic
+def delete_collections(*, collections: QuerySet[Collection]) -> None:
+    """Delete collections with all that is in them. Each is locked before its documents are, as whoever writes does."""
+    keys = list(collections.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
+    Collection.objects.filter(pk__in=keys).delete()
 
 
 def _counted(collection: Any) -> QuerySet:

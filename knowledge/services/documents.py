@@ -38,6 +38,13 @@ class ContentRefusedError(Exception):
         self.code = code
 
 
+class DocumentGoneError(ConflictError):
+    """The document was deleted meanwhile."""
+
+    def __init__(self, document: Document) -> None:
+        super().__init__(f"The document “{document.document_id}” was deleted meanwhile.")
+
+
 @dataclass(frozen=True)
 class Content:
     """What a version holds: the original bytes, or a text that is its own."""
@@ -60,6 +67,8 @@ class Outcome(Enum):
 def content_of(content: bytes, *, declared: str = "", name: str = "") -> Content:
     """Return the content that a file's bytes are. ``declared`` is the media type that was said, ``name`` the file's.
 
+    Of a file too large, no more than one byte too many need be given: see `read_bounded`.
+
     Raises:
         ContentRefusedError: it is empty, too large, or of a type that nothing here reads.
     """
@@ -67,7 +76,7 @@ def content_of(content: bytes, *, declared: str = "", name: str = "") -> Content
         raise ContentRefusedError("The content is empty.", "empty")
     if len(content) > settings.DOCUMENT_MAX_BYTES:
         raise ContentRefusedError(
-            f"A document has at most {settings.DOCUMENT_MAX_BYTES:,} bytes; this has {len(content):,}.", "too_large"
+            f"A document has at most {settings.DOCUMENT_MAX_BYTES:,} bytes; this has more.", "too_large"
         )
     content_type = type_of(declared=declared, name=name, content=content)
     if not is_readable(content_type):
@@ -82,6 +91,12 @@ def content_of(content: bytes, *, declared: str = "", name: str = "") -> Content
         original=content if text is None else None,
         text=text,
     )
+
+
+def read_bounded(file: Any) -> bytes:
+    """Return a file's bytes as far as `content_of` needs them, so that a file too large doesn't fill the memory."""
+    content: bytes = file.read(settings.DOCUMENT_MAX_BYTES + 1)
+    return content
 
 
 def put_document(
@@ -99,6 +114,8 @@ def put_document(
         try:
             with transaction.atomic():
                 return _put(collection, content, document_id, fields)
+        except DocumentGoneError:
+            continue
         except IntegrityError as error:
             if _constraint(error) not in ONCE:
                 raise
@@ -111,6 +128,7 @@ def replace_content(*, document: Document, content: Content, **fields: Any) -> O
 
     Raises:
         ConflictError: another document of the collection has the content.
+        DocumentGoneError: the document was deleted meanwhile.
     """
     document = _locked(document)
     if document.content_hash == content.content_hash:
@@ -140,7 +158,10 @@ def replace_content(*, document: Document, content: Content, **fields: Any) -> O
 
 @transaction.atomic
 def change_document(*, document: Document, **fields: Any) -> Document:
-    """Change what is said of a document. One that search has to find otherwise than before is processed anew."""
+    """Change what is said of a document. One that search has to find otherwise than before is processed anew.
+
+    Raises DocumentGoneError when it was deleted meanwhile.
+    """
     document = _locked(document)
     _amend(document, fields)
     document.refresh_from_db()
@@ -157,8 +178,12 @@ def retry_document(*, document: Document) -> Document:
 
 @transaction.atomic
 def reprocess_document(*, document: Document) -> Document:
-    """Read, split and embed a document anew; what search finds of it stays until that is done."""
+    """Read, split and embed a document anew; what search finds of it stays until that is done.
+
+    Of a file, the text goes until then. Raises DocumentGoneError when the document was deleted meanwhile.
+    """
     document = _locked(document)
+    document.versions.filter(version=document.version, original__isnull=False).update(text=None)
     if document.status != DocumentStatus.PENDING:
         Document.objects.filter(pk=document.pk).update(**PENDING)
     enqueue(document.pk)
@@ -198,7 +223,10 @@ def _living(collection_id: Any, **known: Any) -> Any:
 
 
 def _locked(document: Document) -> Document:
-    return Document.objects.select_for_update(no_key=True).get(pk=document.pk)
+    found = Document.objects.alive().select_for_update(no_key=True).filter(pk=document.pk).first()
+    if found is None:
+        raise DocumentGoneError(document)
+    return found
 
 
 def _add_version(document: Document, number: int, content: Content) -> None:

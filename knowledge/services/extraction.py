@@ -1,7 +1,9 @@
 """Text and headings of a file, read in a process of its own: that of ``knowledge.extraction``.
 
-It has no environment, and so no secrets; what it may take of memory, processor time and time is set; it writes no
-files. What a hostile file can reach is that its own reading fails.
+It is given no environment, and so none of the secrets in it. The memory, processor time and time that it may take are
+set, what it may write to files is nothing, and it gains no privileges by programs that it starts. So a file can't
+exhaust the machine. It is no sandbox: a file that by a flaw of a library ran code of its own would run it as the
+worker's user, could read what that user can, and reach the network. Where that matters, confine the worker itself.
 """
 
 import json
@@ -92,6 +94,7 @@ def extract(*, content_type: str, original: bytes | None, text: str | None) -> E
             capture_output=True,
             cwd=settings.BASE_DIR,
             env={"PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            start_new_session=True,
             timeout=2 * settings.EXTRACTION_SECONDS,
             check=False,
         )

@@ -4,7 +4,7 @@ Embedding takes long and happens outside of any transaction; storing happens in 
 between the collection may change its model. So who stores takes a share of the collection's lock and looks again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -34,14 +34,34 @@ def models_of(collection: Collection) -> list[str]:
     return list(dict.fromkeys([collection.search_model, collection.embedding_model]))
 
 
-def embed(*, collection: Collection, passages: Sequence[str]) -> dict[str, Vectors]:
+def embed(
+    *, collection: Collection, passages: Sequence[str], go_on: Callable[[], None] = lambda: None
+) -> dict[str, Vectors]:
     """Return the vectors that a collection wants of passages, by model. Not to be called in a transaction.
+
+    ``go_on`` is called after each model.
 
     Raises:
         EmbeddingError: a model is unknown here, or has no vector for a passage.
         EmbedderUnavailable: an embedder can't be reached.
     """
-    return {model: embedder(model).embed_passages(passages) for model in models_of(collection)}
+    vectors = {}
+    for model in models_of(collection):
+        vectors[model] = embedder(model).embed_passages(passages)
+        go_on()
+    return vectors
+
+
+def hold_models(collection_id: UUID) -> set[str]:
+    """Return the models whose vectors a collection wants, and lets nobody change them until the transaction ends.
+
+    Who locks documents of the collection, too, calls this before: who changes a collection locks in that order.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT search_model, embedding_model FROM knowledge_collection WHERE id = %s FOR SHARE", [collection_id]
+        )
+        return set(cursor.fetchone() or ())
 
 
 def store(*, collection_id: UUID, chunks: Sequence[UUID], vectors: Mapping[str, Vectors]) -> None:
@@ -55,16 +75,16 @@ def store(*, collection_id: UUID, chunks: Sequence[UUID], vectors: Mapping[str, 
     Raises:
         ModelsChangedError: the collection wants others by now.
     """
-    with connection.cursor() as cursor:
-        # Until the transaction ends, the collection keeps its models.
-        cursor.execute(
-            "SELECT search_model, embedding_model FROM knowledge_collection WHERE id = %s FOR SHARE", [collection_id]
-        )
-        wanted = set(cursor.fetchone() or ())
+    wanted = hold_models(collection_id)
     if not wanted <= set(vectors):
         raise ModelsChangedError(f"Collection {collection_id} wants vectors of {', '.join(sorted(wanted))}.")
     for model in sorted(wanted):
         insert(chunks=chunks, model=model, vectors=vectors[model])
+
+
+def as_text(vector: Vectors) -> str:
+    """Return a vector as PostgreSQL reads it, as exactly as 16 bits a number are."""
+    return f"[{','.join(f'{number:.5g}' for number in vector.tolist())}]"
 
 
 def insert(*, chunks: Sequence[UUID], model: str, vectors: Vectors) -> int:
@@ -72,7 +92,7 @@ def insert(*, chunks: Sequence[UUID], model: str, vectors: Vectors) -> int:
     given: Any = {
         "model": model,
         "chunks": list(chunks),
-        "vectors": [f"[{','.join(map(str, vector.tolist()))}]" for vector in vectors],
+        "vectors": list(map(as_text, vectors)),
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(INSERT, given)

@@ -23,18 +23,21 @@ from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError, Vectors, embedder
+from knowledge.embedders.openai import longest_request
 from knowledge.models import Chunk, Document, DocumentStatus, DocumentVersion
 from knowledge.models.chunks import passage
 from knowledge.services.chunking import Piece, split
 from knowledge.services.documents import base_name
 from knowledge.services.extraction import Extracted, UnreadableError, extract
-from knowledge.services.indexing import ModelsChangedError, embed, store
+from knowledge.services.indexing import ModelsChangedError, embed, hold_models, store
 
 logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
 PASSAGES_AT_ONCE = 32  # some two seconds of the default embedder
 ROWS_AT_ONCE = 500
+RENEWED_EVERY = 10.0  # seconds
+SPARE_SECONDS = 60  # of a lease, beyond its longest step
 
 
 class DocumentBusyError(Exception):
@@ -55,7 +58,7 @@ class Lease:
 
     def renew(self) -> None:
         """Extend the lease, if that is due. Raises LeaseLostError when it is another's by now."""
-        if time.monotonic() - self.renewed < lease_seconds() / 10:
+        if time.monotonic() - self.renewed < RENEWED_EVERY:
             return
         self.renewed = time.monotonic()
         if not self.held().update(lease_expires_at=_lapse()):
@@ -71,10 +74,13 @@ class Lease:
             raise LeaseLostError
 
 
-def lease_seconds() -> int:
-    """Return how long a lease lasts: longer than the longest step between renewals, which is reading a file."""
-    seconds: int = 2 * settings.EXTRACTION_SECONDS + 60
-    return seconds
+def lease_seconds() -> float:
+    """Return how long a lease lasts: longer than the longest step between renewals.
+
+    That is to read a file, or one request to an embedder that is busy.
+    """
+    longest = max(2 * settings.EXTRACTION_SECONDS, longest_request(settings.EMBEDDING_API_TIMEOUT))
+    return longest + SPARE_SECONDS
 
 
 def process_document(*, document_id: UUID) -> Document | None:
@@ -136,20 +142,29 @@ def _process(lease: Lease) -> None:
     found = extract(content_type=version.content_type, original=_bytes(version.original), text=version.text)
     lease.renew()
     if version.text is None:
-        # Kept now, so that who takes over needn't read the file again.
-        DocumentVersion.objects.filter(pk=version.pk).update(text=found.text)
+        _keep(lease, version, found)
     title = (document.title or found.title or base_name(document.document_id))[:500]
     pieces: list[Piece] = []
     made: list[dict[str, Vectors]] = []
-    for batch in _batches(_split(document, version, found, title, lease), PASSAGES_AT_ONCE):
+    at_once = min(PASSAGES_AT_ONCE, settings.EMBEDDING_API_BATCH)  # one request, for which the lease suffices
+    for batch in _batches(_split(document, version, found, title, lease), at_once):
         passages = [passage(piece.heading_path, piece.text) for piece in batch]
         pieces += batch
-        made.append(embed(collection=document.collection, passages=passages))
-        lease.renew()
+        made.append(embed(collection=document.collection, passages=passages, go_on=lease.renew))
     if not pieces:
         raise UnreadableError("It has no text.")
     vectors = {model: np.concatenate([each[model] for each in made]) for model in made[0]}
     _finish(lease, title, pieces, vectors)
+
+
+@transaction.atomic
+def _keep(lease: Lease, version: DocumentVersion, found: Extracted) -> None:
+    """Keep a file's text and its own title, so that who takes over needn't read it again."""
+    document = lease.document
+    document.title = document.title or found.title[:500]
+    if not lease.held().update(title=document.title):
+        raise LeaseLostError
+    DocumentVersion.objects.filter(pk=version.pk).update(text=found.text)
 
 
 def _split(document: Document, version: DocumentVersion, found: Extracted, title: str, lease: Lease) -> Iterator[Piece]:
@@ -173,6 +188,7 @@ def _split(document: Document, version: DocumentVersion, found: Extracted, title
 def _finish(lease: Lease, title: str, pieces: list[Piece], vectors: dict[str, Vectors]) -> None:
     """Put the new chunks in the old ones' place, with their vectors."""
     document = lease.document
+    hold_models(document.collection_id)
     if not lease.held().select_for_update(no_key=True).exists():
         raise LeaseLostError
     Chunk.objects.filter(document=document).delete()

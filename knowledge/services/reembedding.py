@@ -5,7 +5,6 @@ switches in one transaction, which also drops the old ones. Stopped at any point
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -20,27 +19,10 @@ from knowledge.services.indexing import insert
 CHUNKS_AT_ONCE = 32  # some two seconds of the default embedder
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How many of a collection's chunks have a vector of the model that it is to have."""
-
-    model: str
-    embedded: int
-    chunks: int
-
-
 def waiting(*, collection_id: UUID, model: str) -> QuerySet[Chunk]:
     """Return the chunks of a collection that have no vector of a model."""
     has = Embedding.objects.filter(chunk_id=OuterRef("pk"), model=model)
     return Chunk.objects.filter(~Exists(has), collection_id=collection_id).order_by("pk")
-
-
-def progress(*, collection: Collection) -> Progress:
-    """Return how far a collection is."""
-    model = collection.embedding_model
-    chunks = Chunk.objects.filter(collection=collection).count()
-    missing = waiting(collection_id=collection.pk, model=model).count()
-    return Progress(model, chunks - missing, chunks)
 
 
 def unfinished() -> QuerySet[Collection]:

@@ -20,6 +20,7 @@ from core.connections import lend_back
 from knowledge.embedders import Vectors, embedder
 from knowledge.models import Collection
 from knowledge.models.chunks import HEADINGS_JOIN
+from knowledge.services.indexing import as_text
 from knowledge.sql import search as sql
 
 CANDIDATES = 50  # of each side
@@ -165,7 +166,7 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
         "weights": [source.weight for source in sources],
         "models": [source.model for source in sources],
         "models_once": list(vectors),
-        "vectors": list(map(_written, vectors.values())),
+        "vectors": list(map(as_text, vectors.values())),
         "side": CANDIDATES if question.mode == Mode.HYBRID else max(CANDIDATES, question.limit),
         "limit": question.limit,
         "neighbours": question.neighbours,
@@ -203,11 +204,6 @@ def vectors_of(text: str, models: set[str]) -> dict[str, Vectors]:
     if any(model.startswith("openai:") for model in models):
         lend_back()
     return {model: embedder(model).embed_query(text) for model in sorted(models)}
-
-
-def _written(vector: Vectors) -> str:
-    """Return a vector as PostgreSQL reads it, as exactly as 16 bits a number are."""
-    return f"[{','.join(f'{number:.5g}' for number in vector.tolist())}]"
 
 
 def _filter_values(filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -134,6 +134,13 @@ BEGIN
     END IF;
     SELECT vector_dims(vector) INTO dimensions FROM knowledge_embedding
      WHERE organization_id = NEW.organization_id AND model = NEW.model LIMIT 1;
+    IF NOT FOUND THEN
+        -- Those who write the first ones take turns, and look again what the one before them wrote.
+        PERFORM pg_advisory_xact_lock(
+            hashtext('knowledge embedding'), hashtext(concat(NEW.organization_id, ' ', NEW.model)));
+        SELECT vector_dims(vector) INTO dimensions FROM knowledge_embedding
+         WHERE organization_id = NEW.organization_id AND model = NEW.model LIMIT 1;
+    END IF;
     IF dimensions <> vector_dims(NEW.vector) THEN
         RAISE EXCEPTION '"vector" has % dimensions; the others of % have %',
             vector_dims(NEW.vector), NEW.model, dimensions

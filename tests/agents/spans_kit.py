@@ -1,10 +1,12 @@
 """Spans as raw SQL writes them."""
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from agents.models import AgentExecution, ModelCall, ToolExecution
 from core.ids import uuid7
 from core.models import Organization
 from tests.kit.sql import run
@@ -45,6 +47,8 @@ TABLES: dict[str, tuple[str, dict[str, Any]]] = {
     "tool": ("agents_toolexecution", {"tool_name": "search", "tool_type": "", "call_id": "", "permission": "allowed"}),
 }
 
+MODELS = {"execution": AgentExecution, "modelcall": ModelCall, "tool": ToolExecution}
+LINKS = {"execution": "parent_execution_id", "modelcall": "execution_id", "tool": "execution_id"}
 each_kind = pytest.mark.parametrize("kind", TABLES)
 
 
@@ -77,3 +81,22 @@ def span(number: int, parent: int | None = None, trace: bytes = TRACE, **fields:
         "span_id": number.to_bytes(8, "big"),
         "parent_span_id": None if parent is None else parent.to_bytes(8, "big"),
     } | fields
+
+
+def assert_each_is_linked() -> None:
+    """Fail unless each span is in the execution that its parents lead to, as far as these stand."""
+    rows = [(kind, row) for kind, model in MODELS.items() for row in model.objects.all()]
+    standing: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
+    for kind, row in rows:
+        standing[row.trace_id, row.span_id].append((kind, row))
+    for kind, row in rows:
+        around, passed = row.parent_span_id, {row.span_id}
+        expected = None
+        while around is not None and around not in passed and (found := standing.get((row.trace_id, around))):
+            [(what, parent)] = found
+            if what == "execution":
+                expected = parent.pk
+                break
+            passed.add(around)
+            around = parent.parent_span_id
+        assert getattr(row, LINKS[kind]) == expected, row.name

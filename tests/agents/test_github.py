@@ -3,8 +3,8 @@
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from tests.factories.agents.work import TaskFactory
 from tests.factories.core import INTEGRATION_SECRET, IntegrationFactory
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
+from tests.kit.races import Meeting, Outcome, errors, race, values
 from tests.kit.sql import refused, run
 
 pytestmark = pytest.mark.django_db
@@ -210,26 +211,59 @@ def test_an_unknown_disabled_or_silent_integration_is_not_there(github: Integrat
     assert deliver(github, issue()).status_code == 404
 
 
+# --- At once ---------------------------------------------------------------------------------------
+
+
 @pytest.mark.django_db(transaction=True)
-def test_the_same_delivery_many_times_at_once_is_one_task(organization: Organization) -> None:
-    github = IntegrationFactory(organization=organization, provider="github")
-    codes: list[int] = []
-    start = threading.Barrier(8)
+def test_the_same_issue_many_times_at_once_is_one_task(github: Integration) -> None:
+    def send(number: int) -> int:
+        code: int = deliver(github, issue(), f"d-{number % 2}").status_code
+        for event in IntegrationEvent.objects.all():
+            integrations.handle(event_id=event.pk)
+        return code
 
-    def send(number: int) -> None:
-        try:
-            start.wait()
-            codes.append(deliver(github, issue(), f"d-{number % 2}").status_code)
-            for event in IntegrationEvent.objects.all():
-                integrations.handle(event_id=event.pk)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(codes) == [200] * 6 + [202] * 2
+    outcomes = race(*(partial(send, number) for number in range(8)))
+    assert errors(outcomes) == []
+    assert sorted(values(outcomes)) == [200] * 6 + [202] * 2
     assert Task.objects.count() == 1
     assert sorted(IntegrationEvent.objects.values_list("status", flat=True)) == ["handled", "ignored"]
+
+
+def deliver_at_once(github: Integration) -> list[Outcome]:
+    """Send a delivery twice, each after the other has seen that it is new."""
+    meeting = Meeting(2)
+
+    def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith('INSERT INTO "core_integrationevent"'):
+            meeting.attend()
+        return execute(sql, params, many, context)
+
+    def send() -> int:
+        meeting.announce()
+        with connection.execute_wrapper(wait):
+            code: int = deliver(github, issue()).status_code
+            return code
+
+    return race(send, send)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_delivery_at_once_is_kept_once(github: Integration) -> None:
+    outcomes = deliver_at_once(github)
+    assert (sorted(values(outcomes)), errors(outcomes)) == ([200, 202], [])
+    assert IntegrationEvent.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_control_without_the_rule_it_is_kept_twice(github: Integration) -> None:
+    run("ALTER TABLE core_integrationevent DROP CONSTRAINT core_integrationevent_once")
+    try:
+        outcomes = deliver_at_once(github)
+        assert (values(outcomes), errors(outcomes)) == ([202, 202], [])
+        assert IntegrationEvent.objects.count() == 2
+    finally:
+        IntegrationEvent.objects.all().delete()
+        run(
+            "ALTER TABLE core_integrationevent"
+            " ADD CONSTRAINT core_integrationevent_once UNIQUE (integration_id, delivery_id)"
+        )

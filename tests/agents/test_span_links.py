@@ -9,16 +9,12 @@ from typing import Any
 
 import pytest
 
-from agents.models import AgentExecution, ModelCall, SpanStatistic, ToolExecution, Trace
+from agents.models import AgentExecution, SpanStatistic, Trace
 from core.models import Organization
-from tests.agents.spans_kit import NOON, TABLES, each_kind, insert, span
+from tests.agents.spans_kit import LINKS, MODELS, NOON, TABLES, assert_each_is_linked, each_kind, insert, span
 from tests.kit.sql import run
 
 pytestmark = pytest.mark.django_db
-
-MODELS = {"execution": AgentExecution, "modelcall": ModelCall, "tool": ToolExecution}
-
-LINKS = {"execution": "parent_execution_id", "modelcall": "execution_id", "tool": "execution_id"}
 
 
 # --- Links -------------------------------------------------------------------------------------------
@@ -251,25 +247,6 @@ def assert_links_follow(rows: list[tuple[str, Any]]) -> None:
             assert around in marked, f"{row.name} reports usage, which {around} doesn't know."
             seen.add(around)
             around = parents[around]
-
-
-def assert_each_is_linked() -> None:
-    """Fail unless each span is in the execution that its parents lead to, as far as these stand."""
-    rows = [(kind, row) for kind, model in MODELS.items() for row in model.objects.all()]
-    standing: dict[Any, list[tuple[str, Any]]] = defaultdict(list)
-    for kind, row in rows:
-        standing[row.trace_id, row.span_id].append((kind, row))
-    for kind, row in rows:
-        around, passed = row.parent_span_id, {row.span_id}
-        expected = None
-        while around is not None and around not in passed and (found := standing.get((row.trace_id, around))):
-            [(what, parent)] = found
-            if what == "execution":
-                expected = parent.pk
-                break
-            passed.add(around)
-            around = parent.parent_span_id
-        assert getattr(row, LINKS[kind]) == expected, row.name
 
 
 def assert_traces_follow(rows: list[tuple[str, Any]]) -> None:

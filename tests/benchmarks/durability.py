@@ -9,27 +9,17 @@ stored, each once, and traces and statistics must say what counting all spans sa
 """
 
 import argparse
-import atexit
 import itertools
-import os
-import secrets
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
-from pathlib import Path
-from typing import Any
 
 import psycopg
+from django.db import connections
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.benchmarks.serving import family, wait_for
+from tests.benchmarks.processes import free_port, kill, prepare, serve
 from tests.benchmarks.spans import request
 
 SENDERS, BATCH = 4, 100
@@ -43,60 +33,6 @@ class Told:
     refusals: dict[str, int] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     stop: bool = False
-
-
-class Database:
-    """A PostgreSQL of the benchmark's own."""
-
-    def __init__(self, folder: Path) -> None:
-        from config.embedded_postgres.server import binaries
-
-        self.programs, self.data, self.port = binaries(), folder / "data", free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self.user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody")
-            folder.chmod(0o755)
-            self.user = {"user": "nobody"}
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth", "trust", "-E", "UTF8")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **self.user
-        )
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data.parent}"
-        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.data.parent / "log"), "-w", "start")
-
-    def stop(self) -> None:
-        """Stop it at once, as if the machine had lost its power."""
-        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def serve(port: int) -> subprocess.Popen[bytes]:
-    """Start the server, as production has it."""
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen(
-        [*command, "--workers", "2", "--blocking-threads", "3", "--no-log", "config.wsgi:application"]
-    )
-    wait_for(port)
-    return server
-
-
-def kill(server: subprocess.Popen[bytes]) -> None:
-    """Kill the server and its workers with SIGKILL."""
-    for process in family(server.pid):
-        os.kill(process, signal.SIGKILL)
-    server.wait()
 
 
 def send(port: int, key: str, told: Told, lock: threading.Lock) -> None:
@@ -148,25 +84,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--outage", type=float, default=10)
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="muster-durability-"))
-    atexit.register(shutil.rmtree, folder)
-    database = Database(folder)
-    database.start()
-    atexit.register(database.stop)
-    os.environ |= {
-        "DATABASE_URL": database.url,
-        "SECRET_KEY": secrets.token_urlsafe(50),
-        "DB_POOL_TIMEOUT": "2",
-        "DB_CONNECT_TIMEOUT": "2",
-        "DJANGO_SETTINGS_MODULE": "tests.benchmarks.settings",
-    }
-    import django
-
-    django.setup()
-    from django.core.management import call_command
-    from django.db import connections
-
-    call_command("migrate", verbosity=0)
+    database = prepare("durability")
     from tests.benchmarks.ingest import key
 
     text = key()

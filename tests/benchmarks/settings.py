@@ -14,3 +14,4 @@ ALLOWED_HOSTS = ["127.0.0.1"]
 SECURE_SSL_REDIRECT = False
 RATE_LIMITS = {}
 ROOT_URLCONF = "tests.benchmarks.urls"
+PROCRASTINATE_IMPORT_PATHS = os.environ.get("BENCHMARK_TASKS", "").split()

@@ -9,6 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+DROP = 0
+"""The status of no answer: the connection breaks."""
+
 sends = pytest.mark.django_db(transaction=True)
 
 
@@ -24,7 +27,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Answers each request by what ``answer`` makes of it: status, headers, body."""
+    """Answers each request by what ``answer`` makes of it: status, headers, body; no answer at status ``DROP``."""
 
     answer: Callable[[Received], tuple[int, dict[str, str], bytes]] = lambda request: (204, {}, b"")
     requests: list[Received] = field(default_factory=list)
@@ -43,12 +46,23 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def handle(self) -> None:
+            with suppress(ConnectionResetError):  # who asked died
+                super().handle()
+
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length)
+            if len(body) < length:  # who asked died in the middle
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             request = Received(self.path, headers, body, time.monotonic())
             receiver.requests.append(request)
             status, given, content = receiver.answer(request)
+            if status == DROP:
+                self.close_connection = True
+                return
             self.send_response(status)
             for name, value in ({"Content-Length": str(len(content))} | given).items():
                 self.send_header(name, value)

@@ -106,7 +106,9 @@ def test_an_id_and_a_content_are_in_a_collection_once_among_the_living(document:
     assert update(twin, copied, document.content_hash) == "knowledge_document_content_once"
     Document.objects.filter(pk=document.pk).soft_delete()
     run(f"UPDATE knowledge_document SET {same}, {copied} WHERE id = %s", document.pk, document.content_hash, twin.pk)
-    assert update(document, "deleted_at = NULL").startswith("knowledge_document_")
+    assert update(document, "deleted_at = NULL") == "knowledge_document_id_unique"
+    run("UPDATE knowledge_document SET document_id = 'another' WHERE id = %s", document.pk)
+    assert update(document, "deleted_at = NULL") == "knowledge_document_content_once"
 
 
 def test_a_document_stays_in_its_collection(document: Document) -> None:
@@ -162,6 +164,8 @@ def test_a_deleted_document_has_no_chunks_and_waits_for_its_return(document: Doc
         ("version = 0", "knowledge_documentversion_version_immutable"),
         ("original = 'x'", "knowledge_documentversion_original_immutable"),
         ("content_hash = repeat('0', 64)", "knowledge_documentversion_content_hash_immutable"),
+        ("size = size + 1", "knowledge_documentversion_size_immutable"),
+        ("content_type = 'text/html'", "knowledge_documentversion_content_type_immutable"),
     ],
 )
 def test_a_version_holds_what_its_digest_says_and_never_changes(
@@ -182,6 +186,21 @@ def test_a_version_is_once_and_of_a_document_of_its_organization(
     assert once == "knowledge_documentversion_unique"
     rule = refused(insert, other_organization.pk, version.document_id, 2, digest("a"))
     assert rule == "knowledge_documentversion_document"
+
+
+@pytest.mark.parametrize(
+    ("original", "text", "size"), [(None, "ü", 1), (b"%PDF", None, 5), (b"%PDF", "what it says", 12)]
+)
+def test_a_version_s_size_is_that_of_what_came(
+    document: Document, original: bytes | None, text: str | None, size: int
+) -> None:
+    insert = """INSERT INTO knowledge_documentversion
+                (organization_id, document_id, version, content_type, content_hash, original, text, size)
+                VALUES (%s, %s, 1, 'text/plain', %s, %s, %s, %s)"""
+    content = (text or "").encode() if original is None else original
+    given = (document.organization_id, document.pk, hashlib.sha256(content).hexdigest(), original, text)
+    assert refused(insert, *given, size) == "knowledge_documentversion_size"
+    run(insert, *given, len(content))
 
 
 # --- Chunks ----------------------------------------------------------------------------------------

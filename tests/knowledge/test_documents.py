@@ -1,6 +1,6 @@
 """Collections and documents over HTTP, in the admin, and from the command line."""
 
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 
 from core.models import Organization, Role
 from knowledge.models import Collection, Document
+from knowledge.services.documents import ContentRefusedError, content_of, read_bounded
 from knowledge.services.processing import process_document
 from tests.admin import pages
 from tests.admin.conftest import Staff
@@ -18,6 +19,7 @@ from tests.factories.knowledge import ChunkFactory, CollectionFactory, DocumentF
 from tests.kit.cast import Actor, make_actor
 from tests.kit.client import ApiClient
 from tests.knowledge import files
+from tests.knowledge.stand_in import MODEL, Server
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +72,8 @@ def test_a_text_is_stored_and_sent_again_is_the_same_document(teammate: Actor, c
 
 
 def test_a_file_is_uploaded_and_comes_back_as_it_came(teammate: Actor, collection: Collection) -> None:
-    made = upload(teammate.by_key, collection, files.docx_file(), "manual.docx", metadata='{"product": "servo"}')
+    content = files.docx_file()
+    made = upload(teammate.by_key, collection, content, "manual.docx", metadata='{"product": "servo"}')
     assert made.status_code == 201
     assert made.json()["document_id"] == "manual.docx"
     assert made.json()["content_type"].endswith("wordprocessingml.document")
@@ -83,9 +86,8 @@ def test_a_file_is_uploaded_and_comes_back_as_it_came(teammate: Actor, collectio
     address = f"/api/v1/document-versions/{version['id']}/"
     assert teammate.by_key.get(address).json()["text"].startswith("# Valves")
     download = teammate.by_key.get(f"{address}download/")
-    assert (
-        b"".join(download.streaming_content) == files.docx_file() or download["ETag"] == f'"{version["content_hash"]}"'
-    )
+    assert b"".join(download.streaming_content) == content
+    assert download["ETag"] == f'"{version["content_hash"]}"'
     assert "attachment" in download["Content-Disposition"]
     chunks = teammate.by_key.get("/api/v1/chunks/", {"document": document["id"]}).json()["results"]
     assert [chunk["position"] for chunk in chunks] == list(range(document["chunk_count"]))
@@ -140,6 +142,19 @@ def test_a_model_that_is_not_set_up_is_refused(teammate: Actor) -> None:
     assert [error["field"] for error in answer.json()["errors"]] == ["embedding_model"]
 
 
+def test_a_new_collection_has_the_first_model_that_is_set_up(
+    owner: Actor, staff: Staff, server: Server, settings: Any, folder: Path
+) -> None:
+    settings.EMBEDDING_MODELS = settings.EMBEDDING_MODELS[::-1]
+    assert settings.EMBEDDING_MODELS[0] == MODEL
+    made = owner.by_key.post("/api/v1/collections/", {"name": "By API"})
+    assert (made.status_code, made.json()["embedding_model"], made.json()["search_model"]) == (201, MODEL, MODEL)
+    imported("By command", str(folder), "--create")
+    assert Collection.objects.get(name="By command").embedding_model == MODEL
+    form = staff.client.get(pages.url("add", Collection)).content.decode()
+    assert f'<option value="{MODEL}" selected>' in form
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -192,6 +207,37 @@ def test_staff_upload_several_files_and_read_what_was_refused(staff: Staff, coll
     assert {document.document_id for document in collection.documents.all()} == {"a.md", "c.html"}
     assert "“b.png”: Nothing here reads" in page
     assert "2 pending" in page
+
+
+class Endless(BytesIO):
+    """A file that says how much of it was read at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.most = max(self.most, size if size is not None and size >= 0 else 10**9)
+        return b"x" * min(self.most, 10**6)
+
+
+def test_of_a_file_too_large_no_more_is_read_than_tells_it(settings: Any) -> None:
+    settings.DOCUMENT_MAX_BYTES = 100
+    file = Endless()
+    with pytest.raises(ContentRefusedError, match="at most 100 bytes; this has more"):
+        content_of(read_bounded(file), name="a.txt")
+    assert file.most == 101
+
+
+def test_files_too_large_are_refused_by_the_admin_and_the_command(
+    staff: Staff, collection: Collection, folder: Path, settings: Any
+) -> None:
+    settings.DOCUMENT_MAX_BYTES = 25
+    large = SimpleUploadedFile("large.txt", b"x" * 26)
+    address = pages.url("action", Collection, collection.pk, "upload")
+    page = staff.client.post(address, {"uploads": [large], "language": "en"}, follow=True).content.decode()
+    assert "“large.txt”: A document has at most 25 bytes; this has more." in page
+    out, err = imported("Manuals", str(folder))
+    assert "1 new" in out
+    assert "b.html: A document has at most 25 bytes" in err
 
 
 def test_staff_see_why_a_document_failed_and_retry_it(staff: Staff, collection: Collection) -> None:

@@ -137,10 +137,23 @@ def test_every_weight_is_what_search_by_it_finds(collection: Collection) -> None
 @pytest.mark.django_db
 def test_what_cannot_be_evaluated_is_told(collection: Collection, tmp_path: Path) -> None:
     CollectionFactory(organization=collection.organization, name="Other")
-    for name, message in (("Lost", "There are no collections 'Lost'."), (str(collection.organization_id), "no coll")):
-        with pytest.raises(CommandError, match=message):
+    for name in ("Lost", str(collection.organization_id)):
+        with pytest.raises(CommandError, match=f"There is no collection {name}"):
             call_command("evaluate_search", name, questions(tmp_path))
     with pytest.raises(CommandError, match="No such file"):
         call_command("evaluate_search", "Parts", tmp_path / "lost")
     with pytest.raises(CommandError, match="Line 1"):
         call_command("evaluate_search", "Parts", written(tmp_path, "no"))
+
+
+@pytest.mark.django_db
+def test_of_collections_of_one_name_the_organization_s_is_meant(
+    collection: Collection, other_organization: Organization, tmp_path: Path, capsys: Any
+) -> None:
+    CollectionFactory(organization=other_organization, name="Parts")
+    with pytest.raises(CommandError, match="2 organizations have a collection Parts: say which by --organization"):
+        call_command("evaluate_search", "Parts", questions(tmp_path))
+    with pytest.raises(CommandError, match="There is no organization lost"):
+        call_command("evaluate_search", "Parts", questions(tmp_path), organization="lost")
+    call_command("evaluate_search", "Parts", questions(tmp_path), organization=collection.organization.slug)
+    assert capsys.readouterr().out.startswith("Parts: 20 questions")

@@ -262,6 +262,21 @@ def test_the_reader_writes_no_files(tmp_path: Path) -> None:
     assert (tmp_path / "probe").read_bytes() == b""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="it is Linux's")
+def test_the_reader_gains_no_privileges() -> None:
+    probe = (
+        "from knowledge.extraction.__main__ import confine; confine(2**30, 5); print(open('/proc/self/status').read())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        env={"PYTHONPATH": str(settings.BASE_DIR)},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "NoNewPrivs:\t1\n" in done.stdout
+
+
 def test_bytes_that_are_no_file_of_any_kind_never_pass_for_one() -> None:
     noise = io.BytesIO(bytes(range(256)) * 64).getvalue()
     for content_type in (PDF, DOCX, "text/plain"):

@@ -1,13 +1,10 @@
 """Processing: chunks that are spans of the text, new versions that replace old ones at once, and what breaks off."""
 
-import threading
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
@@ -329,47 +326,3 @@ def test_a_deleted_document_is_not_processed_and_a_restored_one_is_anew(collecti
     Document.objects.filter(pk=document.pk).restore()
     document = processed(document)
     assert (document.status, document.chunk_count > 0) == ("ready", True)
-
-
-@pytest.mark.django_db(transaction=True)
-def test_workers_that_race_for_a_document_make_its_chunks_once(organization: Organization) -> None:
-    collection = CollectionFactory(organization=organization)
-    document, _ = put(collection, MANUAL)
-    start, busy_count = threading.Barrier(3), []
-
-    def work(document_id: UUID) -> None:
-        start.wait()
-        try:
-            process_document(document_id=document_id)
-        except DocumentBusyError:
-            busy_count.append(1)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work, args=(document.pk,)) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    document.refresh_from_db()
-    assert (document.status, document.attempts) == ("ready", 1)
-    assert document.chunks.count() == document.chunk_count == Embedding.objects.count()
-
-
-@pytest.mark.django_db(transaction=True)
-def test_the_same_content_sent_at_once_is_stored_once(organization: Organization) -> None:
-    collection = CollectionFactory(organization=organization)
-    start, outcomes = threading.Barrier(6), []
-
-    def send(number: int) -> None:
-        start.wait()
-        outcomes.append(put(collection, MANUAL, f"copy-{number % 2}.md")[1])
-        connection.close()
-
-    threads = [threading.Thread(target=send, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(outcome.value for outcome in outcomes) == ["created"] + ["unchanged"] * 5
-    assert Document.objects.count() == 1

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from core.models import Organization
 from knowledge.models import Collection
@@ -113,6 +115,9 @@ def test_filters_and_modes_are_heeded(collection: Collection, owner: Actor) -> N
         ),
         ({"query": "x", "collections": "all"}, "collections", "not_a_list"),
         ({"query": "x", "collections": ["0190163d-8694-739b-aea5-966c26f8ad91"]}, "collections.0", "does_not_exist"),
+        ({"query": "x", "collections": []}, "collections", "empty"),
+        ({"query": "x", "collections": ["0190163d-8694-739b-aea5-966c26f8ad91"] * 101}, "collections", "max_length"),
+        ({"query": "x", "collections": ["first"]}, "collections.0", "invalid"),
         ({"query": "x", "colections": []}, "colections", "unknown"),
     ],
 )
@@ -126,6 +131,18 @@ def test_another_organizations_collection_does_not_exist(owner: Actor, other_org
     theirs = CollectionFactory(organization=other_organization)
     answer = owner.by_key.post(PATH, {"query": "x", "collections": [str(theirs.pk)]})
     assert [(each["field"], each["code"]) for each in answer.json()["errors"]] == [("collections.0", "does_not_exist")]
+
+
+def test_collections_are_looked_up_at_once(collection: Collection, owner: Actor) -> None:
+    def queries(*asked: Collection) -> list[str]:
+        with CaptureQueriesContext(connection) as captured:
+            answer = owner.by_key.post(PATH, {"query": "pump", "collections": [str(each.pk) for each in asked]})
+        assert answer.status_code == 200
+        return [query["sql"] for query in captured if "SAVEPOINT" not in query["sql"]]
+
+    others = CollectionFactory.create_batch(5, organization=owner.organization)
+    queries(collection)  # the embedder, and what is kept of the key, are there by then
+    assert len(queries(collection, *others)) == len(queries(collection))
 
 
 def test_reading_is_enough(collection: Collection, owner: Actor) -> None:

@@ -13,7 +13,7 @@ from knowledge.models import Chunk, Collection, Document, DocumentFrequency, Emb
 from knowledge.sql import terms
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.races import Meeting, errors, race
-from tests.kit.sql import refused, run
+from tests.kit.sql import ignore_all_triggers, refused, run
 from tests.knowledge.library import embed, shelve
 
 pytestmark = pytest.mark.django_db
@@ -257,6 +257,58 @@ def test_vectors_of_a_model_have_one_length(collection: Collection) -> None:
     assert refused(insert, "some", vector(1, 0, 0)) == "knowledge_embedding_same_dimensions"
     run(insert, "another", vector(1, 0, 0))
     assert refused(INSERT, "", vector(1, 0)) == "knowledge_embedding_model_given"
+
+
+def test_a_vector_never_changes(collection: Collection) -> None:
+    shelve(collection, "Valves leak.")
+    run(INSERT, "some", vector(1, 0))
+    ignore_all_triggers()
+    for other in (vector(1), vector(0, 1)):
+        assert refused("UPDATE knowledge_embedding SET vector = %s", other) == "knowledge_embedding_vector_immutable"
+
+
+@pytest.fixture
+def without_looking_again() -> Iterator[None]:
+    """Who writes a model's first vector doesn't wait for another who does."""
+    made = terms.FILL_EMBEDDING.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION").replace("%", "%%")
+    assert "IF NOT FOUND THEN\n        -- Those" in made
+    run(made.replace("IF NOT FOUND THEN\n        -- Those", "IF false THEN\n        -- Those"))
+    yield
+    run(made)
+
+
+def write_first_vectors(collection: Collection) -> list[Exception]:
+    """Let two transactions write the first vectors of a model, of two lengths."""
+    meeting = Meeting(2)
+    shelve(collection, "Valves leak.", "Valves drip.")
+
+    def writer(position: int, given: str) -> Callable[[], None]:
+        def write() -> None:
+            with transaction.atomic(), connection.cursor() as cursor:
+                meeting.announce()
+                cursor.execute(f"{INSERT} WHERE position = {position}", ["some", given])
+                meeting.attend()
+
+        return write
+
+    return errors(race(writer(0, vector(1, 0)), writer(1, vector(1, 0, 0))))
+
+
+def lengths() -> list[int]:
+    return [length for (length,) in run("SELECT vector_dims(vector) FROM knowledge_embedding")]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_first_vectors_of_a_model_have_one_length_too(collection: Collection) -> None:
+    [error] = write_first_vectors(collection)
+    assert "the others of some have" in str(error)
+    assert len(lengths()) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_looking_again_they_have_two(collection: Collection, without_looking_again: None) -> None:
+    assert write_first_vectors(collection) == []
+    assert sorted(lengths()) == [2, 3]
 
 
 def test_an_embedding_belongs_where_its_chunk_does(collection: Collection, other_organization: Organization) -> None:

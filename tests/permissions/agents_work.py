@@ -45,8 +45,8 @@ TOKEN = "0190163d-8694-739b-aea5-966c26f8ad91"
 
 def leased(organization: Organization) -> Task:
     """Make a task whose lease has a token that bodies can name."""
-    task = TaskFactory(organization=organization)
-    claims.claim_task(organization_id=organization.pk)
+    task = TaskFactory(organization=organization, task_type="leased")
+    claims.claim_task(organization_id=organization.pk, task_type="leased")
     Task.objects.filter(pk=task.pk).update(lease_token=TOKEN)
     return task
 

@@ -28,12 +28,14 @@ from core.models.base import Record
 from tests import factories
 from tests.kit.cast import Actor
 
+pytestmark = pytest.mark.django_db
+
 # The usual run invents some requests an operation. SCHEMATHESIS=thorough invents more, and first tries each
 # parameter at its limits, in every wrong type and so on: some 200 requests an operation.
 THOROUGH = os.environ.get("SCHEMATHESIS") == "thorough"
 CONFIG = SchemathesisConfig.from_dict(
     {
-        "generation": {"max-examples": 50 if THOROUGH else 15, "deterministic": True, "database": "none"},
+        "generation": {"max-examples": 50 if THOROUGH else 10, "deterministic": True, "database": "none"},
         "phases": {"coverage": {"enabled": THOROUGH}, "stateful": {"enabled": False}},
         "checks": {
             # These three don't hold, and needn't. A valid form doesn't make a request acceptable (a cursor is
@@ -72,16 +74,22 @@ def name_of(model: Any) -> str:
     return model.resource() if issubclass(model, Record) else model._meta.model_name
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def owner(cast: dict[str, Actor]) -> Actor:
+    return cast["owner"]
+
+
+@pytest.fixture(scope="module")
 def known(owner: Actor) -> dict[str, str]:
     """One record of each kind in our organization: its id by the name that bodies refer to it by."""
     ids = {"user": str(owner.user.pk), "customer": str(owner.user.pk), "organization": str(owner.organization.pk)}
-    for module in iter_modules(factories.__path__, f"{factories.__name__}."):
-        for factory in vars(import_module(module.name)).values():
-            if isinstance(factory, type) and issubclass(factory, DjangoModelFactory) and factory._meta.model:
-                model = factory._meta.model
-                if "organization" in factory._meta.declarations:
-                    ids[name_of(model)] = str(factory(organization=owner.organization).pk)
+    with transaction.atomic():
+        for module in iter_modules(factories.__path__, f"{factories.__name__}."):
+            for factory in vars(import_module(module.name)).values():
+                if isinstance(factory, type) and issubclass(factory, DjangoModelFactory) and factory._meta.model:
+                    model = factory._meta.model
+                    if "organization" in factory._meta.declarations:
+                        ids[name_of(model)] = str(factory(organization=owner.organization).pk)
     return ids
 
 

@@ -1,6 +1,6 @@
 """Serializers of executions, model calls and tool executions, and of what their actions take."""
 
-from abc import abstractmethod
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from types import SimpleNamespace
@@ -39,7 +39,10 @@ def refuse_null(values: dict[str, Any], *names: str) -> None:
 
 
 class SpanSerializer(RecordSerializer):
-    """What every span shows and takes. Its ids are given once; its times follow from those given (see settle)."""
+    """What every span shows and takes. Its ids are given once; its times follow from those given (see settle).
+
+    A subclass gives ``default_name``: the name of a new span, from its attributes, where it came without one.
+    """
 
     duration = serializers.FloatField(
         required=False,
@@ -54,6 +57,7 @@ class SpanSerializer(RecordSerializer):
         size=8, required=False, allow_null=True, help_text="The span around this one, which may come later."
     )
     around: ClassVar[str]
+    default_name: Callable[[dict[str, Any]], str]
     documents: ClassVar[tuple[str, ...]]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -67,10 +71,6 @@ class SpanSerializer(RecordSerializer):
                 attrs["agent_name"] = agent.name if agent else around.agent_name if around else ""
             attrs["name"] = attrs.get("name") or self.default_name(attrs)
         return attrs
-
-    @abstractmethod
-    def default_name(self, attrs: dict[str, Any]) -> str:
-        """Return the name of a new span that came without one."""
 
     def _times(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if self.instance is not None and not attrs.keys() & TIMES:

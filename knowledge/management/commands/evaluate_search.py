@@ -3,13 +3,12 @@
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
 from core import audit
 from knowledge.embedders import EmbeddingError
-from knowledge.models import Collection
+from knowledge.management.naming import add_collection, find_collection
 from knowledge.services.evaluation import Quality, QuestionsError, best_weight, evaluate, read_questions, set_weight
 
 HEADINGS = ("", "nDCG@10", "recall@5", "recall@10", "MRR@10")
@@ -22,13 +21,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Take the collection and the questions."""
-        parser.add_argument("collection", help="the collection's id, or its name if only one has it")
+        add_collection(parser)
         parser.add_argument("questions", type=Path, help='a JSON object a line: {"text": …, "relevant": {id: worth}}')
         parser.add_argument("--tune", action="store_true", help="set the collection's hybrid weight to the best one")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Measure, print, and set the weight if asked to."""
-        collection = self._collection(options["collection"])
+        collection = find_collection(options["collection"], options["organization"])
+        if collection is None:
+            raise CommandError(f"There is no collection {options['collection']}.")
         try:
             questions = read_questions(options["questions"])
             modes, by_weight = evaluate(
@@ -46,17 +47,6 @@ class Command(BaseCommand):
             with audit.context("command", details={"command": "evaluate_search"}):
                 set_weight(collection_id=collection.pk, weight=best)
             self.stdout.write(self.style.SUCCESS(f"The hybrid weight is {best:g} now."))
-
-    def _collection(self, name: str) -> Collection:
-        try:
-            found = list(Collection.objects.filter(pk=UUID(name)))
-        except ValueError:
-            found = list(Collection.objects.filter(name=name))
-        if len(found) != 1:
-            raise CommandError(
-                f"There are {len(found) or 'no'} collections {name!r}" + (": give an id." if found else ".")
-            )
-        return found[0]
 
     def _progress(self, total: int) -> Any:
         done = 0

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from core import audit
 from core.errors import ConflictError
-from core.models import Organization
+from knowledge.management.naming import add_collection, find_collection, organizations_of
 from knowledge.models import Collection, Document, DocumentStatus
 from knowledge.models.languages import Language
-from knowledge.services.documents import ContentRefusedError, Outcome, content_of, put_document
+from knowledge.services.documents import ContentRefusedError, Outcome, content_of, put_document, read_bounded
 from knowledge.services.extraction import BY_SUFFIX
 from knowledge.services.processing import DocumentBusyError, process_document
 
@@ -39,7 +38,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the command line."""
-        parser.add_argument("collection", metavar="COLLECTION", help="Its name or id.")
+        add_collection(parser)
         parser.add_argument("paths", metavar="PATH", nargs="+", type=Path, help="A file, or a folder with all in it.")
         parser.add_argument(
             "--glob",
@@ -47,7 +46,6 @@ class Command(BaseCommand):
             metavar="PATTERN",
             help="Which files of a folder, such as '**/*.md'; may be given again. Default: all of a known kind.",
         )
-        parser.add_argument("--organization", metavar="SLUG", help="Whose collection, where several have one so named.")
         parser.add_argument("--create", action="store_true", help="Make the collection where there is none so named.")
         parser.add_argument("--language", choices=Language.values, default=Language.ENGLISH)
         parser.add_argument("--process", action="store_true", help="Process the documents here and now.")
@@ -68,9 +66,11 @@ class Command(BaseCommand):
         kept = []
         for found in self._bar(files, "Import"):
             try:
+                with found.path.open("rb") as file:
+                    content = content_of(read_bounded(file), name=found.path.name)
                 document, outcome = put_document(
                     collection=collection,
-                    content=content_of(found.path.read_bytes(), name=found.path.name),
+                    content=content,
                     document_id=found.document_id,
                     source_uri=found.path.resolve().as_uri(),
                     language=language,
@@ -119,18 +119,11 @@ class Command(BaseCommand):
                 raise CommandError(f"There is no {path}.")
 
     def _collection(self, named: str, slug: str | None, *, create: bool) -> Collection:
-        organizations = Organization.objects.filter(slug=slug) if slug else Organization.objects.all()
-        if slug and not organizations:
-            raise CommandError(f"There is no organization {slug}.")
-        known = Collection.objects.filter(organization__in=organizations)
-        key = _as_id(named)
-        found = list(known.filter(pk=key) if key else known.filter(name=named))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise CommandError(f"{len(found)} organizations have a collection {named}: say which by --organization.")
+        if found := find_collection(named, slug):
+            return found
         if not create:
             raise CommandError(f"There is no collection {named}. --create makes it.")
+        organizations = organizations_of(slug)
         if len(organizations) != 1:
             raise CommandError("Say by --organization whose collection to make.")
         return Collection.objects.create(organization=organizations[0], name=named)
@@ -148,10 +141,3 @@ def _within(folder: Path, patterns: list[str] | None) -> Iterator[Found]:
             if wanted and not hidden and path not in seen and path.is_file() and path.resolve().is_relative_to(root):
                 seen.add(path)
                 yield Found(path, f"{root.name}/{below.as_posix()}")
-
-
-def _as_id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

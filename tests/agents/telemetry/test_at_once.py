@@ -15,7 +15,7 @@ from agents.sql import turns
 from agents.telemetry.spans import Span
 from agents.telemetry.storage import store
 from core.models import Organization
-from tests.agents.test_span_rules import assert_each_is_linked
+from tests.agents.spans_kit import assert_each_is_linked
 from tests.factories.core import OrganizationFactory
 from tests.kit.races import Meeting, errors, race
 

@@ -14,7 +14,7 @@ from core.integrations.providers import Provider
 from core.models import AuditEvent, Integration, Organization
 from core.services import integrations
 from tests.core.integrations.conftest import StandIn, says
-from tests.factories.core import INTEGRATION_TOKEN, IntegrationFactory, UserFactory
+from tests.factories.core import INTEGRATION_TOKEN, IntegrationFactory, MembershipFactory, UserFactory
 from tests.kit.cast import Actor
 from tests.kit.sql import run
 
@@ -140,3 +140,20 @@ def test_the_service_is_asked_outside_of_any_transaction(stand_in: StandIn, owne
     assert answer.json()["status"] == "working"
     assert len(stand_in.requests) == 1
     assert open_ones == []
+
+
+def test_the_first_page_of_the_admin_names_those_that_fail(organization: Organization) -> None:
+    failing = IntegrationFactory(organization=organization, status="failing", last_error="It <b>refuses</b>.")
+    working = IntegrationFactory(organization=organization, status="working")
+    elsewhere = IntegrationFactory(status="failing", last_error="It refuses.")
+
+    def index(**rights: bool) -> str:
+        user, client = UserFactory(is_staff=True, **rights), Client()
+        MembershipFactory(user=user, organization=organization, role="admin")
+        client.force_login(user)
+        return client.get(reverse("admin:index")).content.decode()
+
+    shown = index()
+    assert f"{failing.name}</a> of {organization} fails: It &lt;b&gt;refuses&lt;/b&gt;." in shown
+    assert (f">{working.name}<" in shown, f">{elsewhere.name}<" in shown) == (False, False)
+    assert f">{elsewhere.name}<" in index(is_superuser=True)

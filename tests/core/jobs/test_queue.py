@@ -162,6 +162,15 @@ def test_a_job_of_a_living_worker_is_left_to_it() -> None:
     assert statuses("note") == [("doing", 0)]
 
 
+@pytest.mark.django_db(transaction=True)
+def test_a_dead_dispatcher_of_webhooks_keeps_no_other_from_starting() -> None:
+    deferrer, begun = PeriodicDeferrer(app.periodic_registry), []
+    for minute in range(2):
+        async_to_sync(deferrer.defer_jobs)(deferrer.get_previous_tasks(at=1_800_000_001 + 60 * minute))
+        begun += run("SELECT task_name FROM procrastinate_fetch_job_v2(ARRAY['webhooks']::varchar[], NULL)")
+    assert begun == [("core.tasks.dispatch_webhooks",)] * 2
+
+
 def test_the_upkeep_that_frees_locks_takes_none() -> None:
     assert retry_stalled_jobs.lock is None
 
