@@ -76,8 +76,8 @@ def database_url() -> str:
 
 
 @contextmanager
-def serving(folder: Path, **variables: str) -> Iterator[Server]:
-    """Serve from a process of its own, with one worker of two threads, while the block runs."""
+def serving(folder: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
+    """Serve from processes of its own, ``workers`` of two threads each, while the block runs."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -95,7 +95,7 @@ def serving(folder: Path, **variables: str) -> Iterator[Server]:
     }
     environment.pop("EMBEDDED_POSTGRES", None)
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "2"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "2"]
     process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment)
     try:
         wait_for(f"http://127.0.0.1:{port}/health/live", process)
