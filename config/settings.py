@@ -154,6 +154,7 @@ SECURE_HSTS_PRELOAD = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_pages.DiscreetReporterFilter"
 
 # By key only: a page of another origin can't make a browser send the session's cookie.
 CORS_ALLOW_CREDENTIALS = False
@@ -296,6 +297,11 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
+        # Nor these: all that a template is given, headers, signatures, addresses.
+        "django.template": {"level": "INFO"},
+        "botocore": {"level": "INFO"},
+        "httpcore": {"level": "INFO"},
+        "urllib3": {"level": "INFO"},
         # They tell at each start of any command what tasks there are, and of each job that is enqueued.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},

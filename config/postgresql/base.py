@@ -22,6 +22,7 @@ from config.postgresql.pool import close_pool
 
 _statements = logging.getLogger("muster.sql")
 
+POOL_STEP = 0.5  # seconds
 LONGEST = 2_000  # characters of a statement that are logged
 
 
@@ -82,7 +83,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         super().__init__(*args, **kwargs)
         options = self.settings_dict["OPTIONS"]
         if pool := options.get("pool"):
-            options["pool"] = {**pool, "connection_class": PatientConnection}
+            self.pool_seconds: float = self.settings_dict.setdefault("POOL_SECONDS", pool["timeout"])
+            step = min(POOL_STEP, self.pool_seconds)
+            options["pool"] = {**pool, "timeout": step, "connection_class": PatientConnection}
         if self.settings_dict.get("ECHO"):
             self.execute_wrappers.append(log_statement)
         if seconds := self.settings_dict.get("SLOW_SECONDS"):
@@ -97,9 +100,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Lend a connection of the pool, or say why there is none.
 
         A pool retries a failing connection in the background, lets everybody wait for it until the timeout,
-        and then tells only that it has none. So one attempt is made before it opens, and after a timeout; if
-        that fails, the pool is closed, and while the database is away attempts fail at once.
+        and then tells only that it has none. So it is waited for in short steps; before it opens, and after each
+        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once.
         """
+        deadline = time.monotonic() + (self.pool_seconds if self.pool else 0)
         if self.pool and self.pool.closed:
             self.ask_for_life(conn_params)
             atexit.register(close_pool, self.alias)
@@ -112,7 +116,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 except self.Database.OperationalError:
                     close_pool(self.alias, wait=0)
                     raise
-                raise  # the database is there: all connections are lent
+                if time.monotonic() > deadline:
+                    raise  # the database is there: all connections are lent
+                continue
             if self.pool is None or is_alive(connection):
                 return connection
             connection.close()

@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,13 +23,13 @@ import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.benchmarks.serving import family, wait_for
 from tests.benchmarks.spans import request
+from tests.kit.postgres import Postgres, free_port
 
 SENDERS, BATCH = 4, 100
 
@@ -43,43 +42,6 @@ class Told:
     refusals: dict[str, int] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
     stop: bool = False
-
-
-class Database:
-    """A PostgreSQL of the benchmark's own."""
-
-    def __init__(self, folder: Path) -> None:
-        from config.embedded_postgres.server import binaries
-
-        self.programs, self.data, self.port = binaries(), folder / "data", free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self.user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody")
-            folder.chmod(0o755)
-            self.user = {"user": "nobody"}
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth", "trust", "-E", "UTF8")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **self.user
-        )
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data.parent}"
-        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.data.parent / "log"), "-w", "start")
-
-    def stop(self) -> None:
-        """Stop it at once, as if the machine had lost its power."""
-        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serve(port: int) -> subprocess.Popen[bytes]:
@@ -150,7 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="muster-durability-"))
     atexit.register(shutil.rmtree, folder)
-    database = Database(folder)
+    database = Postgres(folder)
     database.start()
     atexit.register(database.stop)
     os.environ |= {

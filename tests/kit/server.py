@@ -76,14 +76,17 @@ def database_url() -> str:
 
 
 @contextmanager
-def serving(folder: Path, *, workers: int = 1, **variables: str) -> Iterator[Server]:
-    """Serve from processes of its own, ``workers`` of two threads each, while the block runs."""
+def serving(folder: Path, *, workers: int = 1, url: str = "", **variables: str) -> Iterator[Server]:
+    """Serve while the block runs, from processes of its own, ``workers`` of two threads each.
+
+    ``url`` is another database than the test's; ``variables`` are the server's environment.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {
         **os.environ,
-        "DATABASE_URL": database_url(),
+        "DATABASE_URL": url or database_url(),
         "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
         "DEBUG": "0",
