@@ -7,6 +7,7 @@ from threading import Lock
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
 
@@ -107,7 +108,7 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
     if (
         request.META.get("CONTENT_TYPE") != JSON
         or request.META.get("QUERY_STRING")
-        or not (length.isdecimal() and int(length) <= LONGEST_BODY)
+        or not (length.isdecimal() and int(length) <= min(LONGEST_BODY, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
     ):
         return None
     try:
