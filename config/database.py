@@ -120,16 +120,20 @@ def _connecting(extra: dict[str, str]) -> dict[str, Any]:
         extra: more parameters of libpq; `options` among them are added to ours.
     """
     name = process_name()
-    limit = 0 if name in UNLIMITED_COMMANDS else env.DB_STATEMENT_TIMEOUT.get()
+    limit: int = 0 if name in UNLIMITED_COMMANDS else env.DB_STATEMENT_TIMEOUT.get()
     # jit costs more than it saves on the short queries of a web application.
     options = f"-c jit=off -c statement_timeout={limit}"
     if name == "migrate":
         options += f" -c lock_timeout={env.MIGRATE_LOCK_TIMEOUT.get()}"
     options = f"{options} {extra.pop('options', '')}".strip()
     size = env.DB_POOL_SIZE.get()
+    # A machine that vanished says nothing: after so long its connections count as broken. Not over Unix sockets.
+    keepalive = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3"}
     return {
         "OPTIONS": {
             "connect_timeout": env.DB_CONNECT_TIMEOUT.get(),
+            "tcp_user_timeout": "25000",
+            **keepalive,
             **extra,
             "application_name": f"muster {name}"[:63],  # PostgreSQL cuts names at 63 bytes, with a notice
             "options": options,
@@ -141,6 +145,8 @@ def _connecting(extra: dict[str, str]) -> dict[str, Any]:
             },
         },
         "ECHO": env.DB_ECHO.get(),
+        "SLOW_SECONDS": env.DB_SLOW_STATEMENT_MS.get() / 1000,
+        "LIMIT_SECONDS": limit / 1000,
         "CONN_MAX_AGE": 0,  # the pool keeps connections; Django refuses both
         "CONN_HEALTH_CHECKS": False,  # the backend looks at a connection without asking the server
     }

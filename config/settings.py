@@ -5,6 +5,7 @@ Each variable is declared in `config.env`, with what it wants; this file says wh
 
 from typing import Any
 
+from corsheaders.defaults import default_headers
 from csp.constants import NONE, SELF
 
 from config import database, env, storage
@@ -38,6 +39,8 @@ MIGRATION_MODULES = {"procrastinate": "core.queue.migrations"}
 
 # --- The application -------------------------------------------------------------------------------
 
+CORS_ALLOWED_ORIGINS = env.CORS_ALLOWED_ORIGINS.get()
+
 INSTALLED_APPS = [
     "core",  # first, since its templates take the place of the admin's
     "catalog",
@@ -55,6 +58,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "pgtrigger",
     "csp",
+    *(["corsheaders"] if CORS_ALLOWED_ORIGINS else []),
     "agents",
     "knowledge",
     "core.limits",
@@ -62,17 +66,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "core.observability.middleware.ObservabilityMiddleware",
+    # What sets headers on all answers, those of the middleware below too.
+    "core.middleware.ContentSecurityPolicyMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "django.middleware.security.SecurityMiddleware",
     "core.api.shortcut.middleware.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "core.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "core.middleware.RequestContextMiddleware",  # behind what knows the user
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "core.middleware.ContentSecurityPolicyMiddleware",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -154,6 +161,13 @@ SECURE_HSTS_PRELOAD = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT
 X_FRAME_OPTIONS = "DENY"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "core.observability.error_pages.DiscreetReporterFilter"
+
+# By key only: a page of another origin can't make a browser send the session's cookie.
+CORS_ALLOW_CREDENTIALS = False
+CORS_URLS_REGEX = r"^/(api|v1)/"
+CORS_ALLOW_HEADERS = [*default_headers, "idempotency-key", "if-match", "if-none-match", "x-request-id"]
+CORS_EXPOSE_HEADERS = ["ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"]
 
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
@@ -268,14 +282,21 @@ EMBEDDING_API_KEY = env.EMBEDDING_API_KEY.get()
 EMBEDDING_API_BATCH = env.EMBEDDING_API_BATCH.get()
 EMBEDDING_API_TIMEOUT = env.EMBEDDING_API_TIMEOUT.get()
 
-# --- Logs ------------------------------------------------------------------------------------------
+# --- Logs and metrics ------------------------------------------------------------------------------------------
 
 LOG_LEVEL = env.LOG_LEVEL.get()
+LOG_FORMAT = env.LOG_FORMAT.get() or ("plain" if DEBUG else "json")
+ACCESS_LOG = env.ACCESS_LOG.get()
+METRICS_TOKEN = env.METRICS_TOKEN.get()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "filters": {"request": {"()": "core.observability.logs.RequestFilter"}},
+    "formatters": {
+        "plain": {"()": "core.observability.logs.PlainFormatter"},
+        "json": {"()": "core.observability.logs.JSONFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request"]}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         # Django gives it handlers of its own, by which each line would come twice.
@@ -283,6 +304,11 @@ LOGGING = {
         # Never below INFO: its DEBUG lines hold the statements' values. DB_ECHO logs to muster.sql instead.
         "django.db.backends": {"level": "INFO"},
         "muster.sql": {"level": "INFO"},
+        # Nor these: all that a template is given, headers, signatures, addresses.
+        "django.template": {"level": "INFO"},
+        "botocore": {"level": "INFO"},
+        "httpcore": {"level": "INFO"},
+        "urllib3": {"level": "INFO"},
         # They tell at each start of any command what tasks there are, and of each job that is enqueued.
         "procrastinate.blueprints": {"level": "WARNING"},
         "procrastinate.periodic": {"level": "WARNING"},

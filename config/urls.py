@@ -14,6 +14,7 @@ from catalog.api.urls import router as catalog_router
 from core.api import problems
 from core.api.schema_view import SchemaView
 from core.api.urls import router as core_router
+from core.observability.views import metrics
 from core.urls import health_urls
 from knowledge.api.urls import urlpatterns as knowledge_urls
 
@@ -31,6 +32,7 @@ urlpatterns = [
     path("v1/traces", traces, name="otlp-traces"),
     path("api/<path:rest>", problems.not_found, name="not-found"),
     path("", include(health_urls)),
+    path("metrics", metrics, name="metrics"),
 ]
 
 

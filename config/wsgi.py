@@ -5,7 +5,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from core.observability.sharing import share_metrics
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+share_metrics()  # before anything is loaded that counts
 
 application = get_wsgi_application()
 

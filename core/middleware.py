@@ -1,18 +1,20 @@
-"""What every request gets: an identifier, and a context for the audit log."""
+"""What every request gets: an identifier, a context for the audit log, and an answer while the database is away."""
 
 import re
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from core import audit
+from core.api.problems import OUT_OF_REACH, unavailable
 from core.ids import uuid7
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,100}")
@@ -60,8 +62,22 @@ class ContentSecurityPolicyMiddleware(CSPMiddleware):
         return super().process_response(request, response)
 
 
+class SessionMiddleware(sessions.SessionMiddleware):
+    """Django's sessions; where one can't be kept because the database is away, the answer is 503."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve the request with its session."""
+        try:
+            return cast(HttpResponseBase, super().__call__(request))  # a coroutine only under ASGI
+        except OUT_OF_REACH as error:
+            return unavailable(request, error)
+
+
+ASKS_NOTHING = ("/health", "/api/agents/health")
+
+
 class RequestContextMiddleware:
-    """Names the request (``X-Request-ID``, taken from the client where it is well-formed) and opens its audit context.
+    """Opens the request's audit context, and answers 503 where the database is away.
 
     Stands after AuthenticationMiddleware. The API's authentication amends the context later.
     """
@@ -72,8 +88,20 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Serve the request inside its context."""
         with audit.context(**audit_fields(request)):
-            if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
-                audit.amend(user=request.user.pk, email=getattr(request.user, "email", ""))
-            response = self.get_response(request)
-        response["X-Request-ID"] = request_id_of(request)
-        return response
+            try:
+                name_user(request)
+            except OUT_OF_REACH as error:
+                return unavailable(request, error)
+            return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer what a view failed with, if it is that the database went away."""
+        return unavailable(request, exception) if isinstance(exception, OUT_OF_REACH) else None
+
+
+def name_user(request: HttpRequest) -> None:
+    """Tell the audit context who is logged in. Health is for nobody, and may not need the database to begin."""
+    if request.path_info.startswith(ASKS_NOTHING):
+        return
+    if settings.SESSION_COOKIE_NAME in request.COOKIES and SESSION_KEY in request.session:
+        audit.amend(user=request.user.pk, email=getattr(request.user, "email", ""))

@@ -20,7 +20,8 @@ from django.core.management import get_commands
 from packaging.requirements import Requirement
 
 from config import env, probe
-from tests.kit.server import free_port, serving
+from tests.kit.postgres import free_port
+from tests.kit.server import serving
 
 ROOT = Path(settings.BASE_DIR)
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

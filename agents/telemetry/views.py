@@ -24,6 +24,7 @@ from core.api import throttling
 from core.api.authentication import KeyAuthentication, Principal
 from core.models import Role
 from core.models.api_keys import Scope
+from core.observability import metrics
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,10 @@ def _take(request: HttpRequest, content_type: str) -> Mapped:
         raise ProtocolError(405, Code.UNIMPLEMENTED, "Spans are reported by POST.")
     principal = _authenticate(request)
     mapped = _decode(request, content_type)
+    before = mapped.rejected  # by what they hold, and so not among the spans
     intake.take(principal.organization_id, mapped)
+    metrics.spans.inc(len(mapped.spans) - (mapped.rejected - before))
+    metrics.rejected.inc(mapped.rejected)
     return mapped
 
 

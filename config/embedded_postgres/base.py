@@ -11,6 +11,7 @@ from psycopg import errors, sql
 
 from config.embedded_postgres.server import PORT, USER, Server, binaries
 from config.postgresql import base
+from config.postgresql.pool import close_pool
 
 
 class DatabaseClient(PostgresClient):
@@ -33,7 +34,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """The parameters of a connection to the server, which is started if it doesn't run."""
         host = str(Server.at(self.settings_dict["EMBEDDED_IN"]).ensure_running())
         if self.settings_dict["HOST"] not in ("", host) and self.alias != NO_DB_ALIAS:
-            base.close_pool(self.alias)  # its connections lead to a server that has gone
+            close_pool(self.alias)  # its connections lead to a server that has gone
         self.settings_dict.update(HOST=host, PORT=PORT, USER=USER)
         return super().get_connection_params()
 

@@ -12,7 +12,18 @@ from pathlib import Path
 
 import environ  # type: ignore[import-untyped]
 
-from config.env import application, connections, database, documents, embedding, files, limits, serving, work
+from config.env import (
+    application,
+    connections,
+    database,
+    documents,
+    embedding,
+    files,
+    limits,
+    monitoring,
+    serving,
+    work,
+)
 from config.env.application import *  # noqa: F403
 from config.env.connections import *  # noqa: F403
 from config.env.database import *  # noqa: F403
@@ -20,6 +31,7 @@ from config.env.documents import *  # noqa: F403
 from config.env.embedding import *  # noqa: F403
 from config.env.files import *  # noqa: F403
 from config.env.limits import *  # noqa: F403
+from config.env.monitoring import *  # noqa: F403
 from config.env.serving import *  # noqa: F403
 from config.env.work import *  # noqa: F403
 from config.variables import BASE_DIR, Variable
@@ -36,6 +48,7 @@ GROUPS: dict[str, tuple[Variable, ...]] = {
         "Background work": work,
         "Limits": limits,
         "Connections and statements": connections,
+        "Logs and metrics": monitoring,
     }.items()
 }
 """Every variable, by heading, in the order in which documents show them."""

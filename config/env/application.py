@@ -1,6 +1,6 @@
 """The application's own variables."""
 
-from config.variables import BASE_DIR, Variable, folder, hidden, matching, number, one_of, switch, words
+from config.variables import BASE_DIR, Variable, folder, hidden, matching, number, switch, words
 
 DEBUG = switch(
     "DEBUG",
@@ -47,6 +47,15 @@ CSRF_TRUSTED_ORIGINS: Variable[list[str]] = Variable(
     "Other origins whose forms may post here, for a proxy that changes the host name.",
     example="https://muster.example.org",
 )
+CORS_ALLOWED_ORIGINS: Variable[list[str]] = Variable(
+    "CORS_ALLOWED_ORIGINS",
+    words(r"https?://[^/\s*]+"),
+    [],
+    "origins with scheme and no path, separated by commas (https://app.example.org)",
+    "Other origins whose pages may ask the API by an API key. Sessions serve none but Muster's own pages.",
+    shown_default="none",
+    example="https://app.example.org",
+)
 SECURE_SSL_REDIRECT = switch(
     "SECURE_SSL_REDIRECT",
     None,
@@ -76,13 +85,6 @@ TRUSTED_PROXY_COUNT = number(
     10,
     0,
     "How many proxies of yours stand in front: so many X-Forwarded-For and X-Forwarded-Proto are believed.",
-)
-LOG_LEVEL = Variable(
-    "LOG_LEVEL",
-    one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
-    "INFO",
-    "one of DEBUG, INFO, WARNING, ERROR, CRITICAL",
-    "The least important messages that are logged, to standard error.",
 )
 DATA_DIR = Variable(
     "DATA_DIR",

@@ -1,18 +1,29 @@
-"""Django's PostgreSQL backend, with the statement log of DB_ECHO and a failure told at once."""
+"""Django's PostgreSQL backend, with logs of statements, and an outage told at once."""
 
 import atexit
 import logging
 import select
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
 import psycopg.sql
 from django.db.backends.postgresql import base, operations
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
+from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
+from config.postgresql.patience import Lifeline, PatientConnection
+from config.postgresql.pool import close_pool
+
 _statements = logging.getLogger("muster.sql")
+
+POOL_STEP = 0.5  # seconds
+LONGEST = 2_000  # characters of a statement that are logged
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -44,36 +55,70 @@ class NativeCursor(psycopg.RawCursor):
         return super().execute(query, params, prepare=True, **options)
 
 
+# Whose DETAIL quotes the whole row: NOT NULL, CHECK, and a view's check option.
+QUOTING = (errors.NotNullViolation, errors.CheckViolation, errors.WithCheckOptionViolation)
+
+
+class DiscreetErrors(DatabaseErrorWrapper):
+    """Translates psycopg's errors to Django's, and leaves out the row that PostgreSQL refused: it may hold secrets."""
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        """Cut the message; what else the server said stands in the error's ``diag``."""
+        if isinstance(exc_value, QUOTING):
+            exc_value.args = (exc_value.diag.message_primary,)
+        super().__exit__(exc_type, exc_value, traceback)
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
-    """A connection to PostgreSQL; beyond Django's, it heeds `ECHO` (log each statement) in its settings."""
+    """A connection to PostgreSQL. Beyond Django's, its settings have three keys.
+
+    `ECHO`: log each statement. `SLOW_SECONDS`: log those that take longer; 0: none. `LIMIT_SECONDS`: the server's limit
+    for a statement, which is only heeded here; 0: none.
+    """
 
     ops_class = DatabaseOperations
+    _lifelines: defaultdict[str, Lifeline] = defaultdict(Lifeline)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        options = self.settings_dict["OPTIONS"]
+        if pool := options.get("pool"):
+            self.pool_seconds: float = self.settings_dict.setdefault("POOL_SECONDS", pool["timeout"])
+            step = min(POOL_STEP, self.pool_seconds)
+            options["pool"] = {**pool, "timeout": step, "connection_class": PatientConnection}
         if self.settings_dict.get("ECHO"):
             self.execute_wrappers.append(log_statement)
+        if seconds := self.settings_dict.get("SLOW_SECONDS"):
+            self.execute_wrappers.append(partial(log_slow_statement, seconds))
+
+    @cached_property
+    def wrap_database_errors(self) -> DiscreetErrors:
+        """Where psycopg's errors become Django's."""
+        return DiscreetErrors(self)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Lend a connection of the pool, or say why there is none.
 
         A pool retries a failing connection in the background, lets everybody wait for it until the timeout,
-        and then tells only that it has none. So one attempt is made before it opens, and after a timeout; if
-        that fails, the pool is closed, and while the database is away each attempt fails at once.
+        and then tells only that it has none. So it is waited for in short steps; before it opens, and after each
+        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once.
         """
+        deadline = time.monotonic() + (self.pool_seconds if self.pool else 0)
         if self.pool and self.pool.closed:
-            self.reach_database(conn_params)
+            self.ask_for_life(conn_params)
             atexit.register(close_pool, self.alias)
         while True:
             try:
                 connection = super().get_new_connection(conn_params)
             except PoolTimeout:
                 try:
-                    self.reach_database(conn_params)
+                    self.ask_for_life(conn_params)
                 except self.Database.OperationalError:
-                    close_pool(self.alias)
+                    close_pool(self.alias, wait=0)
                     raise
-                raise  # the database is there: all connections are lent
+                if time.monotonic() > deadline:
+                    raise  # the database is there: all connections are lent
+                continue
             if self.pool is None or is_alive(connection):
                 return connection
             connection.close()
@@ -97,6 +142,29 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def native_cursor(self) -> Any:
         """Return a prepared cursor for a statement with PostgreSQL's own placeholders: $1, $2."""
         return self.prepared_cursor(NativeCursor)
+
+    def _configure_connection(self, connection: Any) -> bool:
+        """Prepare a new connection of the pool; from then on its waits end."""
+        changed: bool = super()._configure_connection(connection)  # type: ignore[misc]
+        connection.limit = self.settings_dict.get("LIMIT_SECONDS", 0)
+        connection.sign_of_life = partial(self._stand_by, self.get_connection_params())
+        return changed
+
+    def _stand_by(self, conn_params: dict[str, Any]) -> None:
+        """Raise ConnectionTimeout when the server doesn't answer, and lend none of its connections then."""
+        try:
+            self.ask_for_life(conn_params)
+        except errors.ConnectionTimeout:
+            close_pool(self.alias, wait=0)
+            raise
+
+    def ask_for_life(self, conn_params: dict[str, Any]) -> None:
+        """Make sure that the server takes connections, unless another thread knows that it doesn't.
+
+        Raises:
+            psycopg.OperationalError: the database can't be reached, and why.
+        """
+        self._lifelines[self.alias].ask(lambda: self.reach_database(conn_params))
 
     def reach_database(self, conn_params: dict[str, Any]) -> None:
         """Connect once, and away.
@@ -125,14 +193,6 @@ def is_alive(connection: Any) -> bool:
     return True
 
 
-def close_pool(alias: str) -> None:
-    """Close the pool of the database `alias`, if it is open: its threads shall not outlive the program."""
-    # Django's own close_pool() is a connection's method, and would open a pool to close it.
-    pool = getattr(base.DatabaseWrapper, "_connection_pools").pop(alias, None)  # noqa: B009 (untyped)
-    if pool is not None:
-        pool.close()
-
-
 def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Run a statement, and log it with its duration but not its values, which may be secret."""
     begin = time.perf_counter()
@@ -142,3 +202,16 @@ def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool
         milliseconds = (time.perf_counter() - begin) * 1000
         one_line = " ".join(str(sql).split())
         _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, one_line)
+
+
+def log_slow_statement(
+    limit: float, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]
+) -> Any:
+    """Run a statement, and log it without its values if it takes longer than ``limit`` seconds, or fails after that."""
+    begin = time.perf_counter()
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        seconds = time.perf_counter() - begin
+        if seconds > limit:
+            _statements.warning("Slow statement, %.0f ms: %s", seconds * 1000, " ".join(str(sql).split())[:LONGEST])

@@ -18,6 +18,7 @@ from core.api import throttling
 from core.connections import prepared_cursor
 from core.models import APIKey, Membership, Organization, PlanTier, Role, User
 from core.models.api_keys import matches, parse_key
+from core.observability.context import identify
 
 LAST_USED_PRECISION = timedelta(minutes=1)
 ORGANIZATION_HEADER = "Muster-Organization"
@@ -54,6 +55,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         parsed = parse_key(text.strip())
+        identify(key_prefix=parsed[0] if parsed else "")
         key = _find_key(parsed[0]) if parsed else None
         if parsed is None or key is None or not matches(parsed[1], key["digest"]):
             raise exceptions.AuthenticationFailed(
@@ -72,6 +74,7 @@ class KeyAuthentication(authentication.BaseAuthentication):
         audit.amend(
             user=principal.user_id, email=key["email"], api_key=key["id"], organization=principal.organization_id
         )
+        identify(organization=principal.organization_id)
         throttling.admit(request._request, principal, self.budget, key["digest"])
         return user, principal
 
@@ -135,6 +138,7 @@ class SessionAuthentication(authentication.SessionAuthentication):
                 "You are not a member of that organization." if slug else "You are a member of no organization."
             )
         audit.amend(organization=membership.organization_id)
+        identify(organization=membership.organization_id)
         organization = membership.organization
         principal = Principal(organization.pk, Role(membership.role), user.pk, plan_tier=organization.plan_tier)
         throttling.admit(request._request, principal)

@@ -11,8 +11,10 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DatabaseError, DataError, IntegrityError, InterfaceError, OperationalError
 from django.db.models import ProtectedError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.template.loader import render_to_string
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+from psycopg.errors import QueryCanceled
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -49,10 +51,19 @@ def problem_response(request: HttpRequest, status: int, code: str, detail: str) 
     return JsonResponse(problem(request, status, code, detail), status=status, content_type=MEDIA_TYPE)
 
 
+OUT_OF_REACH = (OperationalError, InterfaceError, PoolTimeout)
+
+
 def unavailable(request: HttpRequest, error: Exception) -> HttpResponse:
-    """Answer 503, for views outside of REST framework, when the database was lost."""
-    _log_outage(error)
-    response = problem_response(request, Unavailable.status_code, Unavailable.default_code, Unavailable.default_detail)
+    """Answer 503, outside of REST framework, when the database was lost: a page where pages are, else a problem."""
+    status, detail = Unavailable.status_code, str(_outage(error).detail)
+    if request.path_info.startswith("/admin/"):
+        response = HttpResponse(
+            render_to_string("503.html", {"detail": detail, "request_id": getattr(request, "request_id", "")}),
+            status=status,
+        )
+    else:
+        response = problem_response(request, status, Unavailable.default_code, detail)
     response["Retry-After"] = str(RETRY_SECONDS)
     return response
 
@@ -129,13 +140,16 @@ def translate(error: Exception) -> exceptions.APIException | None:
         case IntegrityError() | DataError():
             return _refused_by_database(error)
         case OperationalError() | InterfaceError() | PoolTimeout():
-            _log_outage(error)
-            return Unavailable()
+            return _outage(error)
     return None
 
 
-def _log_outage(error: Exception) -> None:
-    logger.warning("The database is out of reach: %s", type(error).__name__)
+def _outage(error: Exception) -> Unavailable:
+    """Log what became of the database, and return what clients are told of it."""
+    logger.warning("The database is out of reach: %s", type(error.__cause__ or error).__name__)
+    if isinstance(error.__cause__, QueryCanceled):
+        return Unavailable("The database took too long over this. Ask for less, or try again.")
+    return Unavailable()
 
 
 def _refused_by_database(error: DatabaseError) -> exceptions.APIException | None:
@@ -216,7 +230,8 @@ KINDS = {
     "transition_conflict": "The record's status doesn't allow this move; the detail names both.",
     "still_referred_to": "Other records still refer to this one, so it can't be deleted.",
     "throttled": "The plan's requests for this minute are used up; “violated-policies” says whose. See Retry-After.",
-    "unavailable": "The database is out of reach. Nothing was changed; try again after Retry-After seconds.",
+    "unavailable": "The database is out of reach; try again after Retry-After seconds. A write that was under way may"
+    " have been done: with an Idempotency-Key, trying again does it once.",
     "error": "The program failed. The request id leads to what was logged.",
 }
 

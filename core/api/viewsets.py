@@ -25,6 +25,7 @@ from core.api.serializers import RecordSerializer, field_names
 from core.connections import prepared_cursor
 from core.models import Role
 from core.models.base import RecordQuerySet
+from core.observability import metrics
 
 
 class RecordViewSet(SafeWritesMixin, GenericViewSet):
@@ -218,7 +219,9 @@ class CreateMixin:
             rows = bulk.prepared(self.get_serializer(), bulk.checked(request.data))
             with transaction.atomic():
                 instances = self.perform_bulk_create(rows)
-            return self.answer_many(instances, status.HTTP_201_CREATED)
+            answer = self.answer_many(instances, status.HTTP_201_CREATED)
+            metrics.rows.inc(len(instances))
+            return answer
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         with transaction.atomic():

@@ -33,8 +33,9 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from tests.benchmarks.changes import Client, Ledger, Plan
-from tests.benchmarks.processes import free_port, kill, prepare, serve, work
+from tests.benchmarks.processes import kill, prepare, serve, work
 from tests.core.receiver import DROP, Received, receiving
+from tests.kit.postgres import free_port
 
 CONTROLS = ("order", "once", "signature", "rollback")
 FAILING_SHARE = 1 / 3

@@ -19,8 +19,9 @@ import psycopg
 from django.db import connections
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.benchmarks.processes import free_port, kill, prepare, serve
+from tests.benchmarks.processes import kill, prepare, serve
 from tests.benchmarks.spans import request
+from tests.kit.postgres import free_port
 
 SENDERS, BATCH = 4, 100
 

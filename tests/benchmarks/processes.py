@@ -5,60 +5,22 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psycopg
 from django.db import connections
 
 from tests.benchmarks.serving import START_SECONDS, family, wait_for
+from tests.kit.postgres import Postgres
 
 # Of dead workers the rows are removed, so that their sequence says more than they do.
 LAST_WORKER = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM procrastinate_workers_id_seq"
 MANAGE = Path(__file__).parents[2] / "manage.py"
-
-
-class Database:
-    """A PostgreSQL of the benchmark's own."""
-
-    def __init__(self, folder: Path) -> None:
-        from config.embedded_postgres.server import binaries
-
-        self.programs, self.data, self.port = binaries(), folder / "data", free_port()
-        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self.user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody")
-            folder.parent.chmod(0o755)
-            self.user = {"user": "nobody"}
-        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth", "trust", "-E", "UTF8")
-
-    def _run(self, program: str, *arguments: str) -> None:
-        subprocess.run(
-            [self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **self.user
-        )
-
-    def start(self) -> None:
-        """Start it, and wait until it answers."""
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.data.parent}"
-        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.data.parent / "log"), "-w", "start")
-
-    def stop(self) -> None:
-        """Stop it at once, as if the machine had lost its power."""
-        self._run("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serve(port: int) -> subprocess.Popen[bytes]:
@@ -92,7 +54,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def prepare(name: str, **variables: str) -> Database:
+def prepare(name: str, **variables: str) -> Postgres:
     """Start a database of the benchmark's own, migrate it, and set up Django and what is started later to use it.
 
     Args:
@@ -102,7 +64,7 @@ def prepare(name: str, **variables: str) -> Database:
     folder = Path(tempfile.mkdtemp(prefix=f"muster-{name}-"))
     atexit.register(shutil.rmtree, folder)
     (folder / "postgres").mkdir()
-    database = Database(folder / "postgres")
+    database = Postgres(folder / "postgres")
     database.start()
     atexit.register(database.stop)
     os.environ |= {

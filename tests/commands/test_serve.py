@@ -26,7 +26,8 @@ from core.management.commands.serve import server_command
 from tests.core.jobs.conftest import eventually
 from tests.factories.agents import TaskFactory
 from tests.kit.cast import Actor
-from tests.kit.server import environment, free_port, wait_for
+from tests.kit.postgres import free_port
+from tests.kit.server import environment, wait_for
 from tests.kit.sql import run
 
 WAITING = "SELECT FROM pg_stat_activity WHERE application_name = 'muster web' AND wait_event_type = 'Lock'"

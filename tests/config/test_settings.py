@@ -59,6 +59,10 @@ def test_the_documentation_s_table_has_a_row_each() -> None:
         ("TRUSTED_PROXY_COUNT", "many"),
         ("SECURE_SSL_REDIRECT", "https"),
         ("SECURE_HSTS_SECONDS", "year"),
+        ("LOG_FORMAT", "xml"),
+        ("DB_SLOW_STATEMENT_MS", "-1"),
+        ("CORS_ALLOWED_ORIGINS", "*"),
+        ("CORS_ALLOWED_ORIGINS", "https://app.example.org/path"),
     ],
 )
 def test_a_wrong_value_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, wrong: str) -> None:
@@ -89,6 +93,12 @@ def test_a_missing_secret_key_is_refused_in_production(project: Project) -> None
 def test_a_short_secret_key_is_refused_and_not_shown(project: Project) -> None:
     line = project.refusal(DATABASE_URL=URL, SECRET_KEY="hunter2")
     assert line.startswith("SECRET_KEY: got a text of 7 characters; wants")
+
+
+def test_a_short_token_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("METRICS_TOKEN", "hunter2")
+    with pytest.raises(ConfigurationError, match="METRICS_TOKEN: got a text of 7 characters; wants"):
+        env.METRICS_TOKEN.get()
 
 
 @pytest.mark.parametrize(
@@ -170,6 +180,10 @@ def test_the_connection(project: Project) -> None:
     assert options == {
         "application_name": "muster -c",
         "connect_timeout": 6,
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "25000",
         "options": "-c jit=off -c statement_timeout=7000 -c work_mem=8MB",
         "prepare_threshold": 5,
         "pool": {"min_size": 3, "max_size": 7, "timeout": 5},

@@ -5,7 +5,6 @@ For what only a real server shows: memory, broken connections. Tests that start 
 """
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from django.conf import settings
 from django.db import connection
 from psycopg.conninfo import make_conninfo
+
+from tests.kit.postgres import free_port
 
 START_SECONDS = 60
 STOP_SECONDS = 15
@@ -75,18 +76,14 @@ def database_url() -> str:
     return f"postgresql:///{place['dbname']}?{pairs}"
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def environment(folder: Path, *, url: str = "", **variables: str) -> dict[str, str]:
+    """Return the environment of a program that serves a database as production does, but by plain HTTP.
 
-
-def environment(folder: Path, **variables: str) -> dict[str, str]:
-    """Return the environment of a program that serves the test's database as production does, but by plain HTTP."""
+    ``url`` is another database than the test's.
+    """
     return {
         **{name: value for name, value in os.environ.items() if name != "EMBEDDED_POSTGRES"},
-        "DATABASE_URL": database_url(),
+        "DATABASE_URL": url or database_url(),
         "SECRET_KEY": settings.SECRET_KEY,
         "DATA_DIR": str(folder),
         "DEBUG": "0",
@@ -99,12 +96,15 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, **variables: str) -> Iterator[Server]:
-    """Serve from a process of its own, with one worker of two threads, while the block runs."""
+def serving(folder: Path, *, workers: int = 1, url: str = "", **variables: str) -> Iterator[Server]:
+    """Serve while the block runs, from processes of its own, ``workers`` of two threads each.
+
+    ``url`` is another database than the test's; ``variables`` are the server's environment.
+    """
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "2"]
-    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder, **variables))
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "2"]
+    process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder, url=url, **variables))
     try:
         wait_for(f"http://127.0.0.1:{port}/health/live", process)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -8,17 +8,14 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
-from psycopg_pool import PoolTimeout
 
 from core.api import throttling
-from core.api.problems import unavailable
+from core.api.problems import OUT_OF_REACH, unavailable
 from core.api.shortcut.gate import Credentials
 from core.api.shortcut.reads import Read, read_of
 from core.api.shortcut.writes import LONGEST_BODY, Creation, creation_of
-from core.middleware import JSON_POLICY, request_id_of
 
 logger = logging.getLogger("muster.shortcut")
 
@@ -33,7 +30,6 @@ ORDINARY_HEADERS = (
     "HTTP_ORIGIN",
     "HTTP_RANGE",
 )
-OUT_OF_REACH = (OperationalError, InterfaceError, PoolTimeout)
 LONGEST_QUERY = 1_000  # characters
 REMEMBERED = 500  # shapes, of some kilobytes each
 
@@ -43,7 +39,7 @@ Shape = tuple[str, bool, str]
 class ShortcutMiddleware:
     """Answers the requests that need no more than one statement, and hands all others on.
 
-    Stands behind SecurityMiddleware, which sets its headers on both ways, and before all others.
+    Stands behind the middleware that sets headers on both ways, and before all others.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -72,9 +68,15 @@ class ShortcutMiddleware:
         request.get_host()  # refuses a host that isn't ours
         if not is_admitted(request, credentials):
             return None
+        plural, row = place
+        response = None
         if request.method == "GET":
-            return self.read(request, credentials, *place)
-        return create(request, credentials, place[0]) if request.method == "POST" and place[1] is None else None
+            response = self.read(request, credentials, plural, row)
+        elif request.method == "POST" and row is None:
+            response = create(request, credentials, plural)
+        if response is not None:  # only then is there such an address
+            request.route = f"{ROOT}{plural}/<pk>/" if row else f"{ROOT}{plural}/"  # type: ignore[attr-defined]
+        return response
 
     def read(
         self, request: HttpRequest, credentials: Credentials, plural: str, row: UUID | None
@@ -88,7 +90,7 @@ class ShortcutMiddleware:
             return None
         if read is None or found is None:
             return None
-        return finished(request, HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
+        return finished(HttpResponse(found[0], content_type=JSON, headers=found[1]), read.allow)
 
 
 def is_admitted(request: HttpRequest, credentials: Credentials) -> bool:
@@ -106,7 +108,7 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
     if (
         request.META.get("CONTENT_TYPE") != JSON
         or request.META.get("QUERY_STRING")
-        or not (length.isdecimal() and int(length) <= LONGEST_BODY)
+        or not (length.isdecimal() and int(length) <= min(LONGEST_BODY, settings.DATA_UPLOAD_MAX_MEMORY_SIZE))
     ):
         return None
     try:
@@ -120,11 +122,11 @@ def create(request: HttpRequest, credentials: Credentials, plural: str) -> HttpR
         made = creation.content(request, credentials)
     except OUT_OF_REACH as error:
         # Not the ordinary way, which would write again what may have been written.
-        return finished(request, unavailable(request, error), creation.allow)
+        return finished(unavailable(request, error), creation.allow)
     if made is None:
         return None
     response = HttpResponse(made[0], status=201, content_type=JSON, headers=made[1])
-    return finished(request, response, creation.allow)
+    return finished(response, creation.allow)
 
 
 class Reads:
@@ -194,12 +196,9 @@ def _creation(plural: str) -> Creation | None:
     return creation_of(route) if route else None
 
 
-def finished(request: HttpRequest, response: HttpResponse, allow: str) -> HttpResponse:
+def finished(response: HttpResponse, allow: str) -> HttpResponse:
     """Set the headers that the ordinary way sets."""
     response["Vary"] = "Accept"
     response["Allow"] = allow
-    response["Content-Security-Policy"] = JSON_POLICY
-    response["X-Frame-Options"] = settings.X_FRAME_OPTIONS
-    response["X-Request-ID"] = request_id_of(request)
     response["Content-Length"] = str(len(response.content))
     return response

@@ -20,12 +20,16 @@ from core.api.serializers import RecordSerializer
 from core.api.shortcut.gate import DIGEST_HERE, Credentials, Statement, follows, gate, stand_in
 from core.api.viewsets import ListMixin, RecordViewSet, RetrieveMixin, SoftDeletionMixin, page_text
 from core.connections import native_cursor
+from core.observability.context import identify
 
 ROW_HERE = UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")
 ORDINARY_PARAMETERS = {"count", "format"}
-ONE = """SELECT "answer".* FROM "allowed" CROSS JOIN LATERAL ({rows}) AS "answer" ("text", "version")"""
+ONE = """
+SELECT "allowed"."organization_id"::text, "answer".*
+  FROM "allowed" CROSS JOIN LATERAL ({rows}) AS "answer" ("text", "version")
+"""
 PAGE = """
-SELECT "answer".* FROM "allowed" CROSS JOIN LATERAL (
+SELECT "allowed"."organization_id"::text, "answer".* FROM "allowed" CROSS JOIN LATERAL (
     SELECT coalesce(string_agg("row"."text", ',') FILTER (WHERE "row"."number" <= {limit}), ''),
            max({place}) FILTER (WHERE "row"."number" = 1 AND {continued}),
            max({place}) FILTER (WHERE "row"."number" = {limit}),
@@ -62,19 +66,21 @@ class Read:
     page: Page | None
 
     def content(
-        self, request: HttpRequest, credentials: Credentials, row: UUID | None
+        self, request: HttpRequest, credentials: Credentials, pk: UUID | None
     ) -> tuple[bytes, dict[str, str]] | None:
         """Return the body of the answer and its own headers, if the key is good for it and there is an answer."""
-        own = (row,) if self.page is None else ()
+        own = (pk,) if self.page is None else ()
         with native_cursor() as cursor:
             cursor.execute(self.statement.sql, self.statement.bind(credentials.prefix, credentials.digest, *own))
             found = cursor.fetchone()
         if found is None:
             return None
+        organization, *row = found
+        identify(organization=organization, key_prefix=credentials.prefix)
         if self.page is None:
-            tag = entity_tag(self.serializer, *found)
-            return found[0].encode(), {"ETag": tag} if tag else {}
-        text, first, last, more = found
+            tag = entity_tag(self.serializer, *row)
+            return row[0].encode(), {"ETag": tag} if tag else {}
+        text, first, last, more = row
         address = f"{request.scheme}://{request.get_host()}{request.path}"
         return page_text(text, *self.page.neighbours(address, first, last, more=more)), {}
 

@@ -25,6 +25,7 @@ from core.api.viewsets import CreateMixin, RecordViewSet
 from core.connections import native_cursor
 from core.middleware import audit_fields
 from core.models.base import Audited, OrganizationLog
+from core.observability.context import identify
 
 LONGEST_BODY = 100_000  # bytes
 CONTEXT_HERE = "<context>"
@@ -35,7 +36,7 @@ TOLD = """,
 INSERT = """
 INSERT INTO {table} ("organization_id", {columns})
 SELECT "allowed"."organization_id", {values} FROM "allowed" WHERE "allowed"."told" <> ''
-RETURNING {row}, {version}
+RETURNING {row}, {version}, "organization_id"::text
 """
 VIEW = {
     name: getattr(RecordViewSet, name)
@@ -93,9 +94,11 @@ class Creation:
         audit.forget()
         if found is None:
             return None
+        text, version, organization = found
+        identify(organization=organization, key_prefix=credentials.prefix)
         headers = {"Location": f"{request.scheme}://{request.get_host()}{request.path}{instance.pk}/"}
-        tag = entity_tag(self.reader, *found)
-        return found[0].encode(), headers | ({"ETag": tag} if tag else {})
+        tag = entity_tag(self.reader, text, version)
+        return text.encode(), headers | ({"ETag": tag} if tag else {})
 
     def _told(self, request: HttpRequest) -> dict[str, Any] | None:
         try:

@@ -1,0 +1,106 @@
+"""How long an answer of PostgreSQL is waited for.
+
+PostgreSQL's own limits count in PostgreSQL. A server that is frozen, or gone with its network, keeps none of them and
+closes no connection: to whoever waits for it, it looks like one that works. So who has waited for a while asks it for a
+sign of life, by a connection of its own; where even that isn't answered in time, nobody waits any longer.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+PATIENCE = 1.0
+"""After how many seconds without an answer the server is asked for a sign of life; then after twice as many."""
+LONGEST_PATIENCE = 8.0
+GRACE = 5.0
+"""By how many seconds the server may overrun its own limit of a statement before the connection is given up."""
+HOLD = 1.0
+"""For how many seconds after an attempt that had to wait nobody else tries."""
+SLOW = 0.5
+"""From how many seconds on an attempt counts as one that had to wait."""
+
+
+class Lifeline:
+    """Whether the server of a database takes connections. One thread asks at a time, and the others hear of it.
+
+    While the server is known to be away, they needn't wait for the answer: so an outage costs a process one of its
+    threads at most, and the others can say that the database is away.
+    """
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._failure: psycopg.OperationalError | None = None
+        self._hold_until = 0.0
+        self._answered = float("-inf")
+
+    def ask(self, connect: Callable[[], None]) -> None:
+        """Ask for a sign of life by ``connect``, or hear of another thread's attempt.
+
+        Raises:
+            psycopg.OperationalError: the server can't be reached, and why.
+        """
+        asked = time.monotonic()
+        if not self._asking.acquire(blocking=self._failure is None):
+            self._tell()
+        try:
+            if self._answered > asked:
+                return  # another thread had its answer while we waited for our turn
+            if time.monotonic() < self._hold_until:
+                self._tell()
+            self._try(connect)
+        finally:
+            self._asking.release()
+
+    def _try(self, connect: Callable[[], None]) -> None:
+        began = time.monotonic()
+        try:
+            connect()
+        except psycopg.OperationalError as error:
+            ended = time.monotonic()
+            self._hold_until = ended + HOLD if ended - began > SLOW else 0.0
+            self._failure = error
+            raise
+        self._failure, self._answered = None, time.monotonic()
+
+    def _tell(self) -> None:
+        """Raise what the last attempt failed with."""
+        failure = self._failure or psycopg.OperationalError("The database is out of reach.")
+        raise type(failure)(*failure.args)
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """A connection whose waits end: when the server gives no sign of life, or overruns its limit for a statement.
+
+    Attributes:
+        limit: the server's limit for a statement in seconds; 0: none.
+        sign_of_life: raises ConnectionTimeout when the server doesn't answer; None: wait as psycopg does.
+    """
+
+    limit: float = 0.0
+    sign_of_life: Callable[[], None] | None = None
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """Wait for what the server answers; as psycopg does, for a while."""
+        if timeout is not None or self.sign_of_life is None:
+            return super().wait(gen, interval, timeout)
+        began, patience = time.monotonic(), PATIENCE
+        while True:
+            try:
+                return super().wait(gen, interval, patience)
+            except errors._WaitTimeout:
+                waited = time.monotonic() - began
+            if self.limit and waited > self.limit + GRACE:
+                self.close()
+                raise psycopg.OperationalError(f"The database gave no answer within {waited:.0f} seconds.")
+            try:
+                self.sign_of_life()
+            except errors.ConnectionTimeout as error:
+                self.close()
+                raise psycopg.OperationalError(f"The database gives no sign of life: {error}") from error
+            except psycopg.OperationalError:
+                pass  # refused, say for want of a free place: that is an answer
+            patience = min(2 * patience, LONGEST_PATIENCE)

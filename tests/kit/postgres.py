@@ -1,0 +1,98 @@
+"""A PostgreSQL of a test's own, of the embedded binaries, on a TCP port; and what may happen to one."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from config.embedded_postgres.server import binaries
+from tests.benchmarks.serving import family
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Postgres:
+    """A server whose data are in a folder, which is made for it. Not started yet.
+
+    Args:
+        folder: an empty folder, outside of those that only its user may enter.
+        settings: of PostgreSQL's, beyond the defaults.
+    """
+
+    def __init__(self, folder: Path, **settings: str | int) -> None:
+        self.programs, self.data, self.port = binaries(), folder / "data", free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.settings = settings
+        self.user: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            shutil.chown(folder, "nobody")
+            folder.chmod(0o755)
+            self.user = {"user": "nobody"}
+        self._run("initdb", "-D", str(self.data), "-U", "postgres", "--auth", "trust", "-E", "UTF8", "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.programs / program, *arguments], check=True, stdout=subprocess.DEVNULL, cwd="/", **self.user
+        )
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": self.data.parent, **self.settings}
+        options = " ".join([f"-p {self.port}", *(f"-c {name}={value}" for name, value in settings.items())])
+        self._run("pg_ctl", "-D", str(self.data), "-o", options, "-l", str(self.data.parent / "log"), "-w", "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop it: at once, as if the machine had lost its power, or by another mode of pg_ctl's."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "stop")
+
+    def processes(self) -> list[int]:
+        """Return its processes, the postmaster first."""
+        return family(int((self.data / "postmaster.pid").read_text().split()[0]))
+
+    def kill(self) -> None:
+        """Kill all of its processes with SIGKILL, and wait until they are gone."""
+        processes = self.processes()
+        self._signal(processes, signal.SIGKILL)
+        deadline = time.monotonic() + 30
+        while any(Path(f"/proc/{each}").exists() for each in processes) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def freeze(self) -> None:
+        """Stop all of its processes where they are: it takes connections, and answers none."""
+        self._signal(self.processes(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(self.processes(), signal.SIGCONT)
+
+    @staticmethod
+    def _signal(processes: list[int], number: signal.Signals) -> None:
+        for process in processes:
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                continue  # it went with its postmaster
+
+    def take_all_connections(self) -> list[psycopg.Connection[Any]]:
+        """Take every connection that the server gives, those of other programs too. Who has them closes them."""
+        taken: list[psycopg.Connection[Any]] = []
+        others = "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE application_name <> 'taken'"
+        while True:
+            try:
+                taken.append(psycopg.connect(self.url, autocommit=True, application_name="taken"))
+            except psycopg.OperationalError:
+                found = taken[0].execute(f"{others} AND backend_type = 'client backend'").fetchone()
+                if found == (0,):
+                    return taken
