@@ -14,8 +14,11 @@ from typing import Any
 
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
+from django.contrib.postgres.operations import CreateExtension
 from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
+
+from core.doctor.examination import Examination
 
 SCHEMA = "public"
 # What migrating writes, and serving reads.
@@ -89,7 +92,13 @@ class Roles:
             RolesError: the serving role has rights that can't be taken here.
         """
         with connection.cursor() as cursor:
-            return [*self._roles(cursor), *self._ownership(cursor), *self._grants(cursor), *self._defaults()]
+            return [
+                *self._roles(cursor),
+                *_extensions(cursor),
+                *self._ownership(cursor),
+                *self._grants(cursor),
+                *self._defaults(),
+            ]
 
     def apply(self) -> list[str]:
         """Make the roles and grant, in one transaction, and return the SQL that did it.
@@ -166,6 +175,14 @@ class Roles:
         yield f"{change} IN SCHEMA {SCHEMA} GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {serving}"
         yield f"{change} IN SCHEMA {SCHEMA} GRANT USAGE ON SEQUENCES TO {serving}"
         yield f"{change} IN SCHEMA {SCHEMA} GRANT EXECUTE ON ROUTINES TO {serving}"
+
+
+def _extensions(cursor: Any) -> Iterator[str]:
+    """Make the extensions that migrations want, where they are missing: some only a superuser can make."""
+    wanted = {operation.name for _, operation in Examination().operations() if isinstance(operation, CreateExtension)}
+    cursor.execute("SELECT extname FROM pg_extension")
+    for name in sorted(wanted - {name for (name,) in cursor.fetchall()}):
+        yield f"CREATE EXTENSION {_quote(name)}"
 
 
 def _quote(name: str) -> str:

@@ -72,6 +72,28 @@ def test_into_an_empty_database_and_in_place_of_a_full_one(
             databases.drop(place.beside(kept))
 
 
+def test_by_a_role_that_is_no_superuser(backup: Path, empty: Place, media: FileSystemStorage) -> None:
+    role = empty.name
+    with empty.connect() as direct:
+        direct.execute(f'CREATE ROLE "{role}" LOGIN')
+        direct.execute(f'ALTER DATABASE "{empty.name}" OWNER TO "{role}"')
+        direct.execute("CREATE EXTENSION vector")  # the only one that a superuser has to make
+    try:
+        as_role = Place({**empty.parameters, "user": role}, empty.programs)
+        assert restore(as_role, backup, tell=quiet, storage=media).differences == []
+        with empty.connect() as direct:
+            owners = direct.execute(
+                "SELECT DISTINCT relowner::regrole::text FROM pg_class"
+                " WHERE relnamespace = 'public'::regnamespace AND relname LIKE 'core\\_%'"
+            ).fetchall()
+        assert owners == [(f'"{role}"' if not role.isidentifier() else role,)]
+        assert "may not make a database beside" in refused(as_role, backup, media, force=True)
+    finally:
+        databases.drop(empty)
+        with empty.beside("postgres").connect() as direct:
+            direct.execute(f'DROP ROLE "{role}"')
+
+
 def test_what_else_is_stored_is_not_overwritten_unasked(backup: Path, empty: Place, media: FileSystemStorage) -> None:
     name, content = next(iter(STORED.items()))
     media.save(name, ContentFile(b"another"))
