@@ -17,9 +17,24 @@ from pytest_socket import socket_allow_hosts
 
 from core.models import Organization, Role, Scope
 from tests.factories.core import OrganizationFactory
-from tests.kit import database
+from tests.kit import database, serving
 from tests.kit.cast import Actor, make_actor
 from tests.kit.client import ApiClient
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let tests run with the rights that web processes and workers have: ``pytest tests/api --as-serving-role``."""
+    parser.addoption("--as-serving-role", action="store_true", help="Run on the database as the serving role.")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Make the test databases, and with the option, let every connection from then on be the serving role's."""
+    if not request.config.getoption("--as-serving-role"):
+        yield
+        return
+    with django_db_blocker.unblock(), serving.connections_as_serving_role():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

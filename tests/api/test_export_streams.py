@@ -30,8 +30,8 @@ def ask(server: Server, actor: Actor, path: str) -> http.client.HTTPResponse:
 
 
 def rename(old: str, new: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"ALTER TABLE {old} RENAME TO {new}")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE NONE; ALTER TABLE {old} RENAME TO {new}")
 
 
 def test_200_000_rows_stream_within_32_mib_of_memory_and_hold_no_connection(

@@ -255,7 +255,7 @@ def test_a_request_that_is_killed_leaves_nothing_and_the_next_is_done() -> None:
     def die(execute: Any, sql: str, *rest: Any) -> Any:
         if "INSERT" in sql and "core_idempotencykey" in sql:
             with connection.cursor() as cursor:  # as if the machine went down between the write and the commit
-                cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+                cursor.execute("SET LOCAL ROLE NONE; SELECT pg_terminate_backend(pg_backend_pid())")
         return execute(sql, *rest)
 
     with connection.execute_wrapper(die):

@@ -54,9 +54,11 @@ def writes_nothing() -> Iterator[None]:
 def triggers_off() -> Iterator[None]:
     """Let the block write past triggers and foreign keys, in one transaction. Needs a superuser, as tests have."""
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("SELECT quote_ident(current_user)")
+        (role,) = cursor.fetchone()
+        cursor.execute("SET LOCAL ROLE NONE; SET LOCAL session_replication_role = replica")
         yield
-        cursor.execute("SET LOCAL session_replication_role = origin")
+        cursor.execute(f"SET LOCAL session_replication_role = origin; SET LOCAL ROLE {role}")
 
 
 def empty_all_tables() -> None:

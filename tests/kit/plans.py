@@ -14,6 +14,8 @@ from zlib import crc32
 from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
+from tests.kit.database import triggers_off
+
 TENANTS = 10  # the rows whose number this divides are another organization's
 NAMES = ("amber", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heath", "iris", "jade")
 
@@ -39,8 +41,8 @@ def identifier(model: type[models.Model], number: str) -> str:
 def fill(fillings: list[Filling], ours: Any, theirs: Any, user: Any) -> None:
     """Write the rows, past triggers and foreign keys, and leave the tables as autovacuum would."""
     counts = {filling.model: filling.count for filling in fillings}
-    with connection.cursor() as cursor:
-        cursor.execute("SET LOCAL session_replication_role = replica; SET LOCAL statement_timeout = 0")
+    with triggers_off(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0")
         for filling in fillings:
             values = dict(_values(filling, counts, ours, theirs, user))
             table = filling.model._meta.db_table
@@ -55,7 +57,7 @@ def fill(fillings: list[Filling], ours: Any, theirs: Any, user: Any) -> None:
                 [table],
             )
             cursor.execute(f"ANALYZE {table}")
-        cursor.execute("SET LOCAL session_replication_role = origin; SET LOCAL statement_timeout TO DEFAULT")
+        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
 
 
 def _values(

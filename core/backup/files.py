@@ -1,0 +1,82 @@
+"""The stored files (media), through Django's storage: folders and S3 alike."""
+
+import hashlib
+from collections.abc import Iterator
+from tempfile import SpooledTemporaryFile
+
+from django.core.files import File
+from django.core.files.storage import Storage
+
+from core.backup.archive import CHUNK, MEDIA, Entry, Reader, Writer
+from core.backup.errors import BackupError
+
+IN_MEMORY = 16 << 20  # bytes of a file that is restored; larger ones go through a temporary file
+
+
+def names(storage: Storage, folder: str = "") -> Iterator[str]:
+    """Yield the name of every file in the storage, folder by folder."""
+    try:
+        folders, files = storage.listdir(folder)
+    except FileNotFoundError:  # nothing was stored yet, or the folder has gone meanwhile
+        return
+    for name in sorted(files):
+        yield f"{folder}/{name}" if folder else name
+    for name in sorted(folders):
+        yield from names(storage, f"{folder}/{name}" if folder else name)
+
+
+def copy_all(storage: Storage, writer: Writer) -> Iterator[str]:
+    """Copy every stored file into the backup, and yield its name.
+
+    To be called when the snapshot stands: a record's file is stored before the record, so all that the snapshot tells
+    of are there, but those whose record is deleted meanwhile. Such a file is passed over.
+    """
+    for name in names(storage):
+        try:
+            stored = storage.open(name)
+        except FileNotFoundError:
+            continue
+        with stored, writer.file(MEDIA + name, compress=True) as sink:
+            for chunk in stored.chunks(CHUNK):
+                sink.write(chunk)
+        yield name
+
+
+def digest(storage: Storage, name: str) -> Entry | None:
+    """Return the size and digest of a stored file; None: there is none."""
+    if not storage.exists(name):
+        return None
+    sha256, size = hashlib.sha256(), 0
+    with storage.open(name) as stored:
+        for chunk in stored.chunks(CHUNK):
+            sha256.update(chunk)
+            size += len(chunk)
+    return Entry(size, sha256.hexdigest())
+
+
+def others(storage: Storage, reader: Reader) -> list[str]:
+    """Return the names of the backup's files under which something else is stored."""
+    return [name for name, entry in reader.media().items() if digest(storage, name) not in (None, entry)]
+
+
+def place_all(storage: Storage, reader: Reader) -> Iterator[str]:
+    """Store every file of the backup, unless it is there already, and yield its name.
+
+    Another one of that name is replaced. Files that the backup doesn't know stay (``sweep_artifacts`` removes them).
+
+    Raises:
+        BackupError: the storage keeps it under another name, or gives back another content.
+    """
+    for name, entry in reader.media().items():
+        standing = digest(storage, name)
+        if standing != entry:
+            if standing is not None:
+                storage.delete(name)
+            with SpooledTemporaryFile(max_size=IN_MEMORY) as content:
+                for chunk in reader.chunks(MEDIA + name):
+                    content.write(chunk)
+                content.seek(0)
+                kept = storage.save(name, File(content, name=name))
+            if kept != name or digest(storage, name) != entry:
+                raise BackupError(f"The storage doesn't keep {name} as it was given.")
+        yield name

@@ -1,0 +1,249 @@
+"""Backups that come back, and those that don't: then nothing may have changed."""
+
+import hashlib
+import json
+import shutil
+import uuid
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage, InMemoryStorage
+
+from core.backup import BackupError, Place, databases, restore
+from core.backup.archive import DUMP, Reader, Writer
+from tests.core.backup.conftest import STORED, quiet
+
+pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
+
+
+def names_of_databases(place: Place) -> list[str]:
+    with place.connect() as direct:
+        return [name for (name,) in direct.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()]
+
+
+def refused(place: Place, source: Path, storage: Any, **options: Any) -> str:
+    """The reason why a backup isn't restored; databases and storage must be as they were."""
+    before = names_of_databases(place)
+    with place.connect() as direct:
+        standing = databases.something_in(direct)
+    with pytest.raises(BackupError) as refusal:
+        restore(place, source, tell=quiet, storage=storage, **options)
+    assert names_of_databases(place) == before
+    with place.connect() as direct:
+        assert databases.something_in(direct) == standing
+    return str(refusal.value)
+
+
+def test_into_an_empty_database_and_in_place_of_a_full_one(
+    backup: Path, original: Place, media: FileSystemStorage, settings: Any
+) -> None:
+    place = databases.make_like(original, f"test_restored_{uuid.uuid4().hex[:12]}")
+    kept = None
+    try:
+        restored = restore(place, backup, tell=quiet, storage=media)
+        assert (restored.differences, restored.kept_as, restored.readable) == ([], None, True)
+        assert {name: media.open(name).read() for name in STORED} == STORED
+        assert refused(place, backup, media).startswith(f"The database {place.name} isn't empty: it holds the ")
+
+        with place.connect() as direct:
+            direct.execute("UPDATE core_user SET name = 'Only here'")
+        settings.SECRET_KEY = "another one"
+        # A session that would keep the database from being renamed is ended.
+        with place.connect() as web:
+            again = restore(place, backup, force=True, tell=quiet, storage=media)
+            with pytest.raises(psycopg.OperationalError):
+                web.execute("SELECT 1")
+        kept = again.kept_as
+        assert again.differences == []
+        assert again.readable is False
+        assert kept is not None
+        query = "SELECT count(*) FROM core_user WHERE name = 'Only here'"
+        with place.connect() as direct, place.beside(kept).connect() as former:
+            assert direct.execute(query).fetchone() == (0,)
+            assert former.execute(query).fetchone() != (0,)
+    finally:
+        databases.drop(place)
+        if kept:
+            databases.drop(place.beside(kept))
+
+
+def test_by_a_role_that_is_no_superuser(backup: Path, empty: Place, media: FileSystemStorage) -> None:
+    role = empty.name
+    with empty.connect() as direct:
+        direct.execute(f'CREATE ROLE "{role}" LOGIN')
+        direct.execute(f'ALTER DATABASE "{empty.name}" OWNER TO "{role}"')
+        direct.execute("CREATE EXTENSION vector")  # the only one that a superuser has to make
+    try:
+        as_role = Place({**empty.parameters, "user": role}, empty.programs)
+        assert restore(as_role, backup, tell=quiet, storage=media).differences == []
+        with empty.connect() as direct:
+            owners = direct.execute(
+                "SELECT DISTINCT relowner::regrole::text FROM pg_class"
+                " WHERE relnamespace = 'public'::regnamespace AND relname LIKE 'core\\_%'"
+            ).fetchall()
+        assert owners == [(f'"{role}"' if not role.isidentifier() else role,)]
+        assert "may not make a database beside" in refused(as_role, backup, media, force=True)
+    finally:
+        databases.drop(empty)
+        with empty.beside("postgres").connect() as direct:
+            direct.execute(f'DROP ROLE "{role}"')
+
+
+def test_what_else_is_stored_is_not_overwritten_unasked(backup: Path, empty: Place, media: FileSystemStorage) -> None:
+    name, content = next(iter(STORED.items()))
+    media.save(name, ContentFile(b"another"))
+    assert refused(empty, backup, media) == f"Something else is stored as {name}. --force replaces it."
+    assert media.open(name).read() == b"another"
+    assert media.listdir("") == (["artifacts"], [])
+    assert restore(empty, backup, force=True, tell=quiet, storage=media).differences == []
+    assert media.open(name).read() == content
+
+
+# --- Broken backups --------------------------------------------------------------------------------
+
+
+def rewritten(backup: Path, path: Path, change: Callable[[str, bytes], bytes | None]) -> Path:
+    """A copy of a backup of which each file was changed, or left out."""
+    with zipfile.ZipFile(backup) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            content = change(name, old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return path
+
+
+def altered(content: bytes, **changes: Any) -> bytes:
+    """A manifest with other values."""
+    return json.dumps({**json.loads(content), **changes}).encode()
+
+
+CHANGES: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
+    "a dump with another byte": (
+        lambda name, content: content[:-9] + b"?" + content[-8:] if name == DUMP else content,
+        "database.dump isn't what it was when the backup was made",
+    ),
+    "a shorter stored file": (
+        lambda name, content: content[:-1] if name.endswith("logo.png") else content,
+        "media/logo.png isn't what it was when the backup was made",
+    ),
+    "a missing stored file": (
+        lambda name, content: None if name.endswith("logo.png") else content,
+        "media/logo.png is missing",
+    ),
+    "no dump": (lambda name, content: None if name == DUMP else content, "database.dump is missing"),
+    "no manifest": (
+        lambda name, content: None if name == "manifest.json" else content,
+        "its manifest is missing or can't be read",
+    ),
+    "a manifest of anything": (
+        lambda name, content: b"[]" if name == "manifest.json" else content,
+        "its manifest is missing or can't be read",
+    ),
+    "another number of rows": (
+        lambda name, content: altered(content, contents={}) if name == "manifest.json" else content,
+        "its manifest was altered",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_files_that_were_altered(
+    case: str, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    change, reason = CHANGES[case]
+    source = rewritten(backup, tmp_path / "altered.zip", change)
+    assert refused(empty, source, media, force=True) == f"{source} is no whole backup: {reason}."
+    assert not Path(media.location).exists()
+
+
+def test_a_file_that_was_added(backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage) -> None:
+    source = tmp_path / "more.zip"
+    shutil.copy(backup, source)
+    with zipfile.ZipFile(source, "a") as archive:
+        archive.writestr("media/more.txt", "more")
+    assert refused(empty, source, media).endswith("media/more.txt is not in its manifest.")
+
+
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.999])
+def test_a_backup_that_was_cut_off(
+    part: float, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    source = tmp_path / "cut.zip"
+    source.write_bytes(backup.read_bytes()[: int(backup.stat().st_size * part)])
+    assert refused(empty, source, media) == f"{source} is no whole backup: it is no ZIP file, or was cut off."
+
+
+def with_dump(backup: Path, path: Path, dump: bytes, **changes: Any) -> Path:
+    """A backup whose files are as its manifest says, with another dump in it."""
+    with Reader(backup) as reader, Writer(path) as writer:
+        with writer.file(DUMP) as sink:
+            sink.write(dump)
+        manifest = {key: value for key, value in reader.manifest.items() if key not in ("files", "format")}
+        writer.finish({**manifest, **changes})
+    return path
+
+
+def test_a_dump_that_was_broken_when_it_was_made(
+    backup: Path, empty: Place, original: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    dump = zipfile.ZipFile(backup).read(DUMP)
+    none = with_dump(backup, tmp_path / "none.zip", b"no dump at all")
+    cut = with_dump(backup, tmp_path / "cut.zip", dump[: len(dump) * 3 // 4])
+    assert "pg_restore failed: pg_restore: error: input file does not appear" in refused(empty, none, media)
+    # Most tables were restored by then, in a transaction that is gone.
+    assert "pg_restore failed: pg_restore: error: could not read from input file" in refused(empty, cut, media)
+    # One that isn't empty keeps all that it holds.
+    with original.connect() as direct:
+        before = direct.execute("SELECT count(*), max(updated_at) FROM core_user").fetchone()
+        assert "pg_restore failed" in refused(original, cut, media, force=True)
+        assert direct.execute("SELECT count(*), max(updated_at) FROM core_user").fetchone() == before
+
+
+def test_rows_that_are_not_those_of_the_manifest(
+    backup: Path, empty: Place, original: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    with Reader(backup) as reader:
+        contents = reader.manifest["contents"]
+    contents["tables"]["public.core_user"]["number"] += 1
+    contents["tables"]["public.core_organization"]["digest"] = "1"
+    source = with_dump(backup, tmp_path / "told.zip", zipfile.ZipFile(backup).read(DUMP), contents=contents)
+    number = contents["tables"]["public.core_user"]["number"]
+    lines = [
+        "The rows of public.core_organization differ from those that were backed up.",
+        f"The table public.core_user has {number - 1} rows, and should have {number}.",
+    ]
+    assert restore(empty, source, tell=quiet, storage=media).differences == lines
+    assert refused(original, source, media, force=True) == "\n".join(["It doesn't come back as it was:", *lines])
+
+
+def test_a_backup_of_a_newer_server_or_program(
+    backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    with Reader(backup) as reader:
+        contents = {**reader.manifest["contents"], "major": 99}
+    newer = with_dump(backup, tmp_path / "newer.zip", b"", contents=contents)
+    assert "is too old for what it is to work with" in refused(empty, newer, media)
+
+    def renumber(name: str, content: bytes) -> bytes:
+        if name != "manifest.json":
+            return content
+        manifest = {**json.loads(content), "format": 2}
+        del manifest["sha256"]
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+        return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+
+    source = rewritten(backup, tmp_path / "format.zip", renumber)
+    assert refused(empty, source, media) == f"{source} has the format 2; this program reads 1."
+
+
+def test_a_storage_that_gives_files_other_names(backup: Path, empty: Place) -> None:
+    class Renaming(InMemoryStorage):
+        def get_available_name(self, name: str, max_length: int | None = None) -> str:
+            return f"other/{name}"
+
+    assert refused(empty, backup, Renaming()).startswith("The storage doesn't keep artifacts/a/report.txt as")
