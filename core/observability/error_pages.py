@@ -1,6 +1,7 @@
 """What DEBUG's error pages show: where the program failed, and nothing of what it held in its hands."""
 
 import re
+from collections.abc import ItemsView
 from datetime import date, timedelta
 from types import FrameType
 from typing import Any
@@ -24,9 +25,9 @@ class DiscreetReporterFilter(SafeExceptionReporterFilter):
         """Return the names of the form's fields, their values hidden."""
         return dict.fromkeys(request.POST, self.cleansed_substitute) if request else {}
 
-    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> list[tuple[str, Any]]:
+    def get_traceback_frame_variables(self, request: HttpRequest | None, tb_frame: FrameType) -> ItemsView[str, Any]:
         """Return the variables of a frame, told of by their kind."""
-        return [(name, kind_of(value)) for name, value in tb_frame.f_locals.items()]
+        return {name: kind_of(value) for name, value in tb_frame.f_locals.items()}.items()
 
 
 class Kind(str):
