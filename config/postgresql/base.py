@@ -2,6 +2,7 @@
 
 import atexit
 import logging
+import re
 import select
 import time
 from collections import defaultdict
@@ -24,15 +25,28 @@ _statements = logging.getLogger("muster.sql")
 
 POOL_STEP = 0.5  # seconds
 LONGEST = 2_000  # characters of a statement that are logged
+PLACEHOLDER = re.compile(r"\$[0-9]+")
+
+
+def _literal(value: Any, cursor: Any) -> str:
+    return psycopg.sql.Literal(value).as_string(cursor.connection)
 
 
 class DatabaseOperations(operations.DatabaseOperations):
     """What Django asks of PostgreSQL; beyond that, it can tell which statement was prepared."""
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
-        """Return the statement with its values, or, when they were bound by the server, without."""
+        """Return the statement with its values, or, when they were bound by the server, without.
+
+        For people and their EXPLAIN: a text in the statement that looks like a placeholder reads as one.
+        """
         if isinstance(cursor, NativeCursor):
-            return sql
+            values = {f"${number}": value for number, value in enumerate(params, 1)}
+
+            def shown(found: re.Match[str]) -> str:
+                return _literal(values[found[0]], cursor) if found[0] in values else found[0]
+
+            return PLACEHOLDER.sub(shown, sql)
         return super().last_executed_query(cursor, sql, params) or sql
 
 
