@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from django.db import connection, transaction
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
@@ -16,6 +17,7 @@ from rest_framework.response import Response
 
 from core.api.authentication import Principal
 from core.api.renderers import JSONRenderer, RenderedJSON
+from core.api.uploads import ReceivedFile
 from core.models.idempotency import KEY_LENGTH, IdempotencyKey
 
 HEADER = "Idempotency-Key"
@@ -54,8 +56,6 @@ def answer_once(
         raise ValidationError({HEADER: f"Give 1 to {KEY_LENGTH} visible ASCII characters."}, "invalid")
 
     def once(request: Request, *args: Any, **kwargs: Any) -> Response:
-        if request.content_type.partition(";")[0].strip() == "multipart/form-data":
-            raise ValidationError({HEADER: "Uploads don't take it: the same content is stored once anyway."}, "invalid")
         digest = _digest(request)
         whose = {"organization_id": principal.organization_id, "principal": principal.api_key_id or principal.user_id}
         with transaction.atomic():
@@ -82,8 +82,19 @@ def answer_once(
 def _digest(request: Request) -> bytes:
     """Return the digest of what the request asks."""
     digest = hashlib.sha256(f"{request.method} {request.get_full_path()}\n".encode())
-    digest.update(request._request.body)  # what REST framework's own wrapper would read as a stream
+    if request.content_type.partition(";")[0].strip() == "multipart/form-data":
+        # Fields and files, which are received here: of the body, the boundaries differ each time.
+        form: Any = request.data
+        parts = [(name, [_told(value) for value in values]) for name, values in form.lists()]
+        digest.update(orjson.dumps(sorted(parts)))
+    else:
+        digest.update(request._request.body)  # what REST framework's own wrapper would read as a stream
     return digest.digest()
+
+
+def _told(value: Any) -> str | list[str | None]:
+    """Return what a digest holds of a part of a form."""
+    return [value.name, value.content_type, value.sha256] if isinstance(value, ReceivedFile) else value
 
 
 def _lock(*names: Any) -> None:

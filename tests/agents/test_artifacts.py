@@ -64,6 +64,25 @@ def body(answer: Any) -> bytes:
 # --- Texts -------------------------------------------------------------------------------------------
 
 
+def test_an_upload_with_a_key_is_done_once(teammate: Actor, media: Path) -> None:
+    def once(content: bytes, boundary: str, name: str = "log") -> Any:
+        file = SimpleUploadedFile("log.txt", content, "text/plain")
+        body = encode_multipart(boundary, {"name": name, "file": file})
+        headers = {"Idempotency_Key": "upload-1"}
+        return send(teammate.by_key, body, f"multipart/form-data; boundary={boundary}", **headers)
+
+    first, again = once(CONTENT, "one"), once(CONTENT, "another")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.content == again.content
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert Artifact.objects.count() == 1
+    assert len(files(media)) == 1
+    for other in (once(CONTENT + b"!", "one"), once(CONTENT, "one", name="other")):
+        assert other.status_code == 422
+    assert Artifact.objects.count() == 1
+    assert len(files(media)) == 1
+
+
 def test_a_text_is_kept_inline(teammate: Actor, media: Path) -> None:
     run = TaskRunFactory(organization=teammate.organization)
     text = "  Zeile\r\n漢字 "
