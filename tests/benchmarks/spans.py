@@ -58,22 +58,25 @@ MODELS = (
 TRACE = 8  # spans
 
 
-def request(spans: int) -> bytes:
-    """Return an ``ExportTraceServiceRequest`` of so many spans, encoded; children come before their parents."""
+def request(spans: int, age: float = 0) -> bytes:
+    """Return an ``ExportTraceServiceRequest`` of so many spans, encoded; children come before their parents.
+
+    They began some ``age`` seconds ago.
+    """
     message = ExportTraceServiceRequest()
     resource = message.resource_spans.add()
     _set(resource.resource.attributes, {"service.name": "benchmark", "service.version": "1.0"})
     scope = resource.scope_spans.add()
     scope.scope.name = "benchmark"
     for _ in range(-(-spans // TRACE)):
-        _add_trace(scope.spans)
+        _add_trace(scope.spans, time.time_ns() - int(age * 1e9))
     del scope.spans[spans:]
     return message.SerializeToString()
 
 
-def _add_trace(spans: Any) -> None:
+def _add_trace(spans: Any, around: int) -> None:
     trace_id, ids = secrets.token_bytes(16), [secrets.token_bytes(8) for _ in range(TRACE)]
-    now = time.time_ns() - random.randrange(1, 3_000) * 1_000_000
+    now = around - random.randrange(1, 3_000) * 1_000_000
     agent, session = random.choice(AGENTS), secrets.token_hex(4)
     provider, model = random.choice(MODELS)
 
