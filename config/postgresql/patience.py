@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 from psycopg import errors
+from psycopg.waiting import Ready
 
 PATIENCE = 1.0
 """After how many seconds without an answer the server is asked for a sign of life; then after twice as many."""
@@ -72,6 +73,19 @@ class Lifeline:
         raise type(failure)(*failure.args)
 
 
+class _Resumed:
+    """A generator that was waited for before: it is told that nothing is ready yet, where a new one is begun.
+
+    psycopg's own functions begin what they are given, and its compiled generators take no None for an answer.
+    """
+
+    def __init__(self, gen: Any) -> None:
+        self.send = gen.send
+
+    def __next__(self) -> Any:
+        return self.send(Ready.NONE)
+
+
 class PatientConnection(psycopg.Connection[Any]):
     """A connection whose waits end: when the server gives no sign of life, or overruns its limit for a statement.
 
@@ -87,11 +101,12 @@ class PatientConnection(psycopg.Connection[Any]):
         """Wait for what the server answers; as psycopg does, for a while."""
         if timeout is not None or self.sign_of_life is None:
             return super().wait(gen, interval, timeout)
-        began, patience = time.monotonic(), PATIENCE
+        began, patience, turn = time.monotonic(), PATIENCE, gen
         while True:
             try:
-                return super().wait(gen, interval, patience)
+                return super().wait(turn, interval, patience)
             except errors._WaitTimeout:
+                turn = _Resumed(gen)
                 waited = time.monotonic() - began
             if self.limit and waited > self.limit + GRACE:
                 self.close()

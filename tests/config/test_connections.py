@@ -1,12 +1,16 @@
 """The pool and the log of statements, on the database that the tests run on."""
 
 import logging
+from collections.abc import Generator
+from typing import Any
 
 import psycopg
 import pytest
 from django.db import connection, connections
+from psycopg.waiting import Ready, Wait
 
 from config import env
+from config.postgresql import patience
 
 from .conftest import Project
 
@@ -73,3 +77,21 @@ print("back")
     result = project.run("-c", code, DB_POOL_TIMEOUT="1")
     # The first attempt waits for the pool, which may yet replace what broke.
     assert result.stdout.splitlines() == ["False True", "True True", "back"], result.stderr
+
+
+def test_a_statement_that_takes_longer_than_our_patience_goes_on(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while it is being sent: psycopg's compiled sender takes nothing but numbers for an answer."""
+    monkeypatch.setattr(patience, "PATIENCE", 0.02)
+    told: list[Any] = []
+    asked: list[str] = []
+
+    def slow() -> Generator[Wait, Any, str]:
+        while len(asked) < 3:
+            told.append((yield Wait.R))
+        return "done"
+
+    with patience.PatientConnection.connect(**connection.get_connection_params()) as direct:
+        direct.sign_of_life = lambda: asked.append("alive")
+        assert direct.wait(slow(), interval=0.01) == "done"
+    assert None not in told
+    assert Ready.NONE in told
