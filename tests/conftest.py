@@ -6,7 +6,6 @@ session, ``owner.by_key`` an API key. ``anonymous`` carries no credentials, ``re
 only read core's records.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -47,11 +46,6 @@ SLOW = (
     "tests/outages/",
     "tests/config/",
 )
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One more than processors: many tests wait, for servers and workers of their own."""
-    return len(os.sched_getaffinity(0)) + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
