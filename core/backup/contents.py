@@ -25,22 +25,20 @@ SESSION = {
     "lc_monetary": "C",
     "xmloption": "content",
 }
-TABLES = """
+# What neither PostgreSQL nor an extension brings.
+OURS = """n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+      AND NOT EXISTS (SELECT FROM pg_depend d
+                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    ORDER BY 1, 2
+"""
+TABLES = f"""
     SELECT n.nspname, c.relname, c.relpersistence = 'u', pg_table_size(c.oid)
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'r' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
-      AND NOT EXISTS (SELECT FROM pg_depend d
-                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1, 2
-"""
-SEQUENCES = """
+    WHERE c.relkind = 'r' AND {OURS}"""
+SEQUENCES = f"""
     SELECT n.nspname, c.relname
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind = 'S' AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
-      AND NOT EXISTS (SELECT FROM pg_depend d
-                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
-    ORDER BY 1, 2
-"""
+    WHERE c.relkind = 'S' AND {OURS}"""
 # The alias is nobody's column.
 DIGEST = """
     SELECT count(*), coalesce(sum(hashtextextended("the row"::text, 0)), 0)::text FROM ONLY {table} AS "the row"

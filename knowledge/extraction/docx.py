@@ -44,6 +44,7 @@ def _check(content: bytes) -> None:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = archive.infolist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        # A NotImplementedError is zipfile's, of an archive of a later format.
         raise UnreadableError("It isn't a Word document (DOCX), or it is broken.") from error
     if "word/document.xml" not in {part.filename for part in parts}:
         raise UnreadableError("It isn't a Word document (DOCX): it has no “word/document.xml”.")

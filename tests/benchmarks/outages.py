@@ -21,7 +21,6 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -29,7 +28,7 @@ from pathlib import Path
 import psycopg
 
 from tests.benchmarks.serving import served
-from tests.kit.postgres import Postgres
+from tests.kit.postgres import FAULTS, Postgres
 
 WEB = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'muster web'"
 
@@ -83,35 +82,6 @@ def look(port: int, told: Told) -> None:
         outcome, _ = ask(port, "GET", "/health/live", None, {})
         told.live.append((began, time.monotonic(), outcome))
         time.sleep(0.1)
-
-
-def frozen(postgres: Postgres) -> Callable[[], None]:
-    """Freeze it; return what thaws it."""
-    postgres.freeze()
-    return postgres.thaw
-
-
-def killed(postgres: Postgres) -> Callable[[], None]:
-    """Kill it; return what starts it."""
-    postgres.kill()
-    return postgres.start
-
-
-def stopped(postgres: Postgres) -> Callable[[], None]:
-    """Stop it; return what starts it."""
-    postgres.stop("fast")
-    return postgres.start
-
-
-def out_of_connections(postgres: Postgres) -> Callable[[], None]:
-    """Take all its connections; return what gives them back."""
-    taken = postgres.take_all_connections()
-
-    def give_back() -> None:
-        for connection in taken:
-            connection.close()
-
-    return give_back
 
 
 def report(name: str, told: Told, began: float, mended: float) -> None:
@@ -175,7 +145,7 @@ def run(port: int, key: str, postgres: Postgres, told: Told, options: argparse.N
     for thread in threads:
         thread.start()
     try:
-        for fault in (killed, stopped, frozen, out_of_connections):
+        for fault in FAULTS:
             time.sleep(options.before)
             mend = fault(postgres)
             began = time.monotonic()

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +97,38 @@ class Postgres:
                 found = taken[0].execute(f"{others} AND backend_type = 'client backend'").fetchone()
                 if found == (0,):
                     return taken
+
+
+# --- What may happen to one: each is done to it, and returns what undoes it ---------------------------
+
+
+def killed(postgres: Postgres) -> Callable[[], None]:
+    """Kill it; return what starts it."""
+    postgres.kill()
+    return postgres.start
+
+
+def stopped(postgres: Postgres) -> Callable[[], None]:
+    """Stop it; return what starts it."""
+    postgres.stop("fast")
+    return postgres.start
+
+
+def frozen(postgres: Postgres) -> Callable[[], None]:
+    """Freeze it; return what thaws it."""
+    postgres.freeze()
+    return postgres.thaw
+
+
+def out_of_connections(postgres: Postgres) -> Callable[[], None]:
+    """Take all its connections; return what gives them back."""
+    taken = postgres.take_all_connections()
+
+    def give_back() -> None:
+        for connection in taken:
+            connection.close()
+
+    return give_back
+
+
+FAULTS = (killed, stopped, frozen, out_of_connections)

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 from django.conf import settings
 
-from tests.kit.postgres import Postgres
+from tests.kit.postgres import FAULTS, Postgres
 from tests.kit.server import Server, serving
 
 pytestmark = pytest.mark.xdist_group("outages")
@@ -91,31 +91,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         shutil.rmtree(folder)
 
 
-def killed(postgres: Postgres) -> Callable[[], None]:
-    postgres.kill()
-    return postgres.start
-
-
-def stopped(postgres: Postgres) -> Callable[[], None]:
-    postgres.stop("fast")
-    return postgres.start
-
-
-def frozen(postgres: Postgres) -> Callable[[], None]:
-    postgres.freeze()
-    return postgres.thaw
-
-
-def out_of_connections(postgres: Postgres) -> Callable[[], None]:
-    taken = postgres.take_all_connections()
-
-    def give_back() -> None:
-        for connection in taken:
-            connection.close()
-
-    return give_back
-
-
 @contextmanager
 def away(site: Site, fault: Callable[[Postgres], Callable[[], None]]) -> Iterator[None]:
     """Let the fault happen, and end it with the block."""
@@ -126,7 +101,7 @@ def away(site: Site, fault: Callable[[Postgres], Callable[[], None]]) -> Iterato
         mend()
 
 
-@pytest.mark.parametrize("fault", [killed, stopped, frozen, out_of_connections])
+@pytest.mark.parametrize("fault", FAULTS)
 def test_the_server_outlives_a_database_that_is(fault: Callable[[Postgres], Callable[[], None]], site: Site) -> None:
     spans: dict[str, Any] = {"resourceSpans": []}
     for _ in range(2):  # the second time by the short way, and all connections of the pool are there
