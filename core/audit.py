@@ -20,7 +20,11 @@ from psycopg.sql import Composable
 
 from core.models import AuditEvent
 
-WRITES = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:insert|update|delete|with|merge)\b", re.IGNORECASE | re.DOTALL)
+_WORDS = r"(?:insert|update|delete|merge)\b"
+WRITES = re.compile(
+    rf"(?:\s|--[^\n]*\n|/\*.*?\*/)*(?:{_WORDS}|with\b.*?\b{_WORDS})",  # a search begins with WITH too
+    re.IGNORECASE | re.DOTALL,
+)
 USER_AGENT_LENGTH = 400
 
 

@@ -7,6 +7,7 @@ from django.db import IntegrityError, connection, transaction
 from psycopg import sql
 
 from core import audit
+from core.connections import prepared_cursor
 from core.models import AuditEvent, Organization
 from tests.factories.core import OrganizationFactory
 from tests.kit.cast import Actor
@@ -129,6 +130,12 @@ def test_a_context_goes_with_every_form_of_statement(statement: Any, params: Any
     event = events(event_type="organization.update")[-1]
     assert event.new_value == {"name": "100%"}
     assert event.details == {"source": "job"}
+
+
+def test_a_statement_that_only_reads_stays_one(organization: Organization) -> None:
+    with audit.context("job"), prepared_cursor() as cursor:  # which takes one command
+        cursor.execute("WITH one AS (SELECT 1 AS updated_at) SELECT updated_at FROM one")
+        assert cursor.fetchall() == [(1,)]
 
 
 def test_a_context_goes_with_executemany(organization: Organization) -> None:
