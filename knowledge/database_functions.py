@@ -1,6 +1,5 @@
 """The PL/pgSQL functions of knowledge's triggers and generated columns, which the first migration makes."""
 
-from django.contrib.postgres.operations import BtreeGinExtension
 from pgvector.django import VectorExtension
 
 from core.database_functions import make
@@ -110,7 +109,6 @@ COMMENT ON FUNCTION knowledge_count_chunks() IS 'Keeps the count of a document''
 
 OPERATIONS = [
     VectorExtension(),
-    BtreeGinExtension(),
     make("knowledge_configuration", CONFIGURATION),
     make("knowledge_lexemes", LEXEMES),
     make("knowledge_keep_document", KEEP_DOCUMENT),

@@ -6,9 +6,11 @@ Triggers keep both with the chunks (see knowledge.sql.terms), whoever writes the
 from typing import ClassVar
 
 import pgtrigger
+from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
 from django.db import models
+from django.db.models import Func
 from pgvector.django import SparseVectorField
 
 from core.constraints import SameOrganization, between, one_of
@@ -18,6 +20,20 @@ from core.triggers import AfterStatement, Immutable, SharedTrigger
 from knowledge.models.chunks import Chunk
 from knowledge.models.languages import Language
 from knowledge.models.storage import Storage
+
+
+class Lexemes(Func):
+    """The words of a text search vector, as an array."""
+
+    function = "tsvector_to_array"
+    output_field = ArrayField(models.TextField())
+
+
+class TermKeys(Func):
+    """What an organization's words are indexed by."""
+
+    function = "knowledge_term_keys"
+    output_field = ArrayField(models.BigIntegerField())
 
 
 class CountTerms(AfterStatement):
@@ -75,7 +91,7 @@ class TermVector(models.Model):
         ]
         indexes = [
             # Without a list of what is still to be indexed, which each search would read through.
-            GinIndex(fields=["organization", "lexemes"], fastupdate=False, name="knowledge_termvector_lexemes"),
+            GinIndex(TermKeys("organization", Lexemes("lexemes")), fastupdate=False, name="knowledge_termvector_keys"),
             models.Index(fields=["organization", "id"], name="knowledge_termvector_newest"),
         ]
         triggers = [

@@ -13,12 +13,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from psycopg.types.json import Jsonb
 
-from core.connections import lend_back
+from core.connections import lend_back, prepared_cursor
 from knowledge.embedders import Vectors, embedder
-from knowledge.models import Collection
 from knowledge.models.chunks import HEADINGS_JOIN
 from knowledge.services.indexing import as_text
 from knowledge.sql import search as sql
@@ -177,7 +176,7 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
     }
     given |= {f"model_{number}": model for number, model in enumerate(vectors)}
     whole = is_all and len({source.model for source in sources}) == 1
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(), prepared_cursor() as cursor:
         share, by_index = _extent(cursor, given, filters, is_all)
         statement = sql.statement(
             mode=question.mode.value,
@@ -191,8 +190,9 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
 
 def _sources(organization_id: UUID, question: Question) -> tuple[list[Source], bool]:
     """Return the collections to search, and whether they are all."""
-    rows = Collection.objects.for_organization(organization_id).order_by("pk")
-    found = [Source(*row) for row in rows.values_list("pk", "search_model", "hybrid_weight")]
+    with prepared_cursor() as cursor:
+        cursor.execute(sql.SOURCES, {"organization": organization_id})
+        found = [Source(*row) for row in cursor.fetchall()]
     if not question.collections:
         return found, True
     asked = set(question.collections)

@@ -15,6 +15,11 @@ from collections.abc import Iterable
 from core.database_functions import make
 from knowledge.sql.terms import DIMENSIONS
 
+SOURCES = """
+    SELECT id, search_model, hybrid_weight FROM knowledge_collection
+     WHERE organization_id = %(organization)s ORDER BY id
+"""
+
 # How large the organization and the table of vectors are; along with it, settings of the transaction. Compiling takes
 # longer than the search. Without iterative scans, HNSW looks at the nearest of all organizations, and then finds that
 # few of them are this one's.
@@ -62,7 +67,7 @@ _WORDS = f"""
                   FROM words WINDOW each AS (ORDER BY frequency, lexeme)) AS counted
          WHERE place = 1 OR chunks * %(share)s <= %(budget)s
     ), question AS MATERIALIZED (
-        SELECT (SELECT string_agg(knowledge_query_word(lexeme), '|')::tsquery FROM rare) AS candidates,
+        SELECT (SELECT knowledge_term_keys(%(organization)s, array_agg(lexeme)) FROM rare) AS candidates,
                (SELECT string_agg(knowledge_query_word(lexeme), '|')::tsquery FROM asked) AS marks,
                (SELECT concat('{{', string_agg(concat(dimension, ':', rarity::real), ','), '}}/{DIMENSIONS}')::sparsevec
                   FROM (SELECT knowledge_dimension(lexeme) AS dimension, sum(rarity) AS rarity
@@ -76,11 +81,14 @@ _SOURCES = """
           LEFT JOIN unnest(%(models_once)s::text[], %(vectors)s::text[]) AS asked (model, vector) USING (model)
     )"""
 
+# The keys say whose chunks they are but for a hash's collision. IS TRUE keeps PostgreSQL from reading an index of all
+# the organization's chunks beside them.
 _BY_WORDS = """
     by_words AS MATERIALIZED (
         SELECT chunk_id
           FROM knowledge_termvector AS candidate
-         WHERE organization_id = %(organization)s AND lexemes @@ (SELECT candidates FROM question) {scope}
+         WHERE knowledge_term_keys(organization_id, tsvector_to_array(lexemes)) && (SELECT candidates FROM question)
+           AND (organization_id = %(organization)s) IS TRUE {scope}
          ORDER BY weights <#> (SELECT weights FROM question), chunk_id
          LIMIT %(side)s
     )"""

@@ -49,6 +49,15 @@ COMMENT ON FUNCTION knowledge_term_weights(tsvector) IS
     'What each lexeme counts for by BM25, before it is weighted by how rare it is.';
 """
 
+TERM_KEYS = """
+CREATE FUNCTION knowledge_term_keys(organization uuid, lexemes text[]) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
+    SELECT array_agg(hashtextextended(lexeme, uuid_hash_extended(organization, 0))) FROM unnest(lexemes) AS lexeme
+$body$;
+COMMENT ON FUNCTION knowledge_term_keys(uuid, text[]) IS
+    'What an organization''s lexemes are indexed by, so that finding them costs nothing for those of others.';
+"""
+
 KEEP_TERMS = """
 CREATE FUNCTION knowledge_keep_terms() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
@@ -189,6 +198,7 @@ OPERATIONS = [
     make("knowledge_take_turns", TAKE_TURNS),
     make("knowledge_dimension", DIMENSION),
     make("knowledge_term_weights", TERM_WEIGHTS),
+    make("knowledge_term_keys", TERM_KEYS),
     make("knowledge_keep_terms", KEEP_TERMS),
     make("knowledge_count_terms", COUNT_TERMS),
     make("knowledge_only_by_trigger", ONLY_BY_TRIGGER),

@@ -55,6 +55,24 @@ def test_a_word_counts_once_a_chunk_by_its_stem(collection: Collection) -> None:
     assert_counts_are_true()
 
 
+KEYS = "knowledge_term_keys(organization_id, tsvector_to_array(lexemes)) && knowledge_term_keys(%s, %s)"
+
+
+def test_the_same_word_of_another_organization_isnt_read(
+    collection: Collection, other_organization: Organization
+) -> None:
+    shelve(collection, "A wing.", "No wing.", "A cat.")
+    shelve(CollectionFactory(organization=other_organization), *["A wing."] * 20)
+    run("SET LOCAL enable_seqscan = off")
+    [(plan,)] = run(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT FROM knowledge_termvector WHERE {KEYS}",
+        collection.organization_id,
+        ["wing"],
+    )
+    [scan] = plan[0]["Plan"]["Plans"]
+    assert (scan["Index Name"], scan["Actual Rows"]) == ("knowledge_termvector_keys", 2)
+
+
 def delete_by_sql(document: Document) -> None:
     run("DELETE FROM knowledge_chunk WHERE document_id = %s", document.pk)
 
