@@ -19,7 +19,7 @@ from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from config.postgresql.patience import Lifeline, PatientConnection
-from config.postgresql.pool import close_pool
+from config.postgresql.pool import close_pool, has_working, note_made
 
 _statements = logging.getLogger("muster.sql")
 
@@ -115,7 +115,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         A pool retries a failing connection in the background, lets everybody wait for it until the timeout,
         and then tells only that it has none. So it is waited for in short steps; before it opens, and after each
-        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once.
+        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once;
+        but who is refused for want of a free place goes on waiting while the pool's own connections work.
         """
         deadline = time.monotonic() + (self.pool_seconds if self.pool else 0)
         if self.pool and self.pool.closed:
@@ -125,11 +126,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             try:
                 connection = super().get_new_connection(conn_params)
             except PoolTimeout:
-                try:
-                    self.ask_for_life(conn_params)
-                except self.Database.OperationalError:
-                    close_pool(self.alias, wait=0)
-                    raise
+                self._ask_why(conn_params)
                 if time.monotonic() > deadline:
                     raise  # the database is there: all connections are lent
                 continue
@@ -137,6 +134,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 return connection
             connection.close()
             self.pool.putconn(connection)  # which replaces it
+
+    def _ask_why(self, conn_params: dict[str, Any]) -> None:
+        """Close the pool and say why, where it has no connection to lend because the server takes none."""
+        try:
+            self.ask_for_life(conn_params)
+        except errors.ConnectionTimeout:
+            close_pool(self.alias, wait=0)
+            raise
+        except self.Database.OperationalError:
+            if has_working(self.alias):
+                return  # one of these will come back, while a closed pool would lend none
+            close_pool(self.alias, wait=0)
+            raise
 
     def prepared_cursor(self, cursor_class: Any = PreparedCursor) -> Any:
         """Return a cursor for a statement that is asked again and again, by key: planning would take longer.
@@ -162,6 +172,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         changed: bool = super()._configure_connection(connection)  # type: ignore[misc]
         connection.limit = self.settings_dict.get("LIMIT_SECONDS", 0)
         connection.sign_of_life = partial(self._stand_by, self.get_connection_params())
+        note_made(connection)
         return changed
 
     def _stand_by(self, conn_params: dict[str, Any]) -> None:
