@@ -23,6 +23,8 @@ HOLD = 1.0
 """For how many seconds after an attempt that had to wait nobody else tries."""
 SLOW = 0.5
 """From how many seconds on an attempt counts as one that had to wait."""
+NEWS = 10.0
+"""For how many seconds a failure is told to those who come while another thread tries again."""
 
 
 class Lifeline:
@@ -35,6 +37,8 @@ class Lifeline:
     def __init__(self) -> None:
         self._asking = threading.Lock()
         self._failure: psycopg.OperationalError | None = None
+        self._failed = float("-inf")
+        self._began: float | None = None  # when the attempt began that is under way
         self._hold_until = 0.0
         self._answered = float("-inf")
 
@@ -45,7 +49,7 @@ class Lifeline:
             psycopg.OperationalError: the server can't be reached, and why.
         """
         asked = time.monotonic()
-        if not self._asking.acquire(blocking=self._failure is None):
+        if not self._asking.acquire(blocking=not self._is_known_away(asked)):
             self._tell()
         try:
             if self._answered > asked:
@@ -56,15 +60,21 @@ class Lifeline:
         finally:
             self._asking.release()
 
+    def _is_known_away(self, now: float) -> bool:
+        """Tell whether the last attempt failed, and not long before the present one began, however long that takes."""
+        return self._failure is not None and (self._began or now) - self._failed < NEWS
+
     def _try(self, connect: Callable[[], None]) -> None:
-        began = time.monotonic()
+        began = self._began = time.monotonic()
         try:
             connect()
         except psycopg.OperationalError as error:
-            ended = time.monotonic()
-            self._hold_until = ended + HOLD if ended - began > SLOW else 0.0
+            self._failed = time.monotonic()
+            self._hold_until = self._failed + HOLD if self._failed - began > SLOW else 0.0
             self._failure = error
             raise
+        finally:
+            self._began = None
         self._failure, self._answered = None, time.monotonic()
 
     def _tell(self) -> None:
