@@ -7,7 +7,7 @@ import select
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import psycopg
@@ -105,6 +105,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if seconds := self.settings_dict.get("SLOW_SECONDS"):
             self.execute_wrappers.append(partial(log_slow_statement, seconds))
 
+    @property
+    def pool(self) -> Any:
+        """The pool of the database in this process, made but not opened where there is none; None: connect directly."""
+        try:
+            return super().pool
+        except KeyError:  # another thread closed it between Django's looking for it and taking it
+            return super().pool
+
     @cached_property
     def wrap_database_errors(self) -> DiscreetErrors:
         """Where psycopg's errors become Django's."""
@@ -121,7 +129,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         deadline = time.monotonic() + (self.pool_seconds if self.pool else 0)
         if self.pool and self.pool.closed:
             self.ask_for_life(conn_params)
-            atexit.register(close_pool, self.alias)
+            close_at_exit(self.alias)
         while True:
             try:
                 connection = super().get_new_connection(conn_params)
@@ -133,7 +141,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             if self.pool is None or is_alive(connection):
                 return connection
             connection.close()
-            self.pool.putconn(connection)  # which replaces it
+            connection._pool.putconn(connection)  # which replaces it; self.pool may be another one by now
 
     def _ask_why(self, conn_params: dict[str, Any]) -> None:
         """Close the pool and say why, where it has no connection to lend because the server takes none."""
@@ -198,6 +206,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             psycopg.OperationalError: the database can't be reached, and why.
         """
         self.Database.connect(**conn_params).close()
+
+
+@cache  # one registration is enough, however often a pool is closed and made anew
+def close_at_exit(alias: str) -> None:
+    """Close the pool of the database, whichever it is by then, before the interpreter goes."""
+    atexit.register(close_pool, alias)
 
 
 def is_alive(connection: Any) -> bool:
