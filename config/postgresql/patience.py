@@ -8,6 +8,7 @@ sign of life, by a connection of its own; where even that isn't answered in time
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -19,6 +20,8 @@ PATIENCE = 1.0
 LONGEST_PATIENCE = 8.0
 GRACE = 5.0
 """By how many seconds the server may overrun its own limit of a statement before the connection is given up."""
+CANCEL = 1.0
+"""For how many seconds a server is asked to cancel the statement that is given up."""
 HOLD = 1.0
 """For how many seconds after an attempt that had to wait nobody else tries."""
 SLOW = 0.5
@@ -119,6 +122,9 @@ class PatientConnection(psycopg.Connection[Any]):
                 turn = _Resumed(gen)
                 waited = time.monotonic() - began
             if self.limit and waited > self.limit + GRACE:
+                # The server notices a closed connection when it next has something to say, and keeps its locks so long.
+                with suppress(psycopg.Error):  # it may be past hearing that too
+                    self.cancel_safe(timeout=CANCEL)
                 self.close()
                 raise psycopg.OperationalError(f"The database gave no answer within {waited:.0f} seconds.")
             try:
