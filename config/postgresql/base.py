@@ -18,7 +18,7 @@ from django.utils.functional import cached_property
 from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from config.postgresql.patience import Lifeline, PatientConnection
+from config.postgresql.patience import Lifeline, PatientConnection, is_silence
 from config.postgresql.pool import close_pool, has_working, note_made
 
 _statements = logging.getLogger("muster.sql")
@@ -147,11 +147,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Close the pool and say why, where it has no connection to lend because the server takes none."""
         try:
             self.ask_for_life(conn_params)
-        except errors.ConnectionTimeout:
-            close_pool(self.alias, wait=0)
-            raise
-        except self.Database.OperationalError:
-            if has_working(self.alias):
+        except self.Database.OperationalError as error:
+            if not is_silence(error) and has_working(self.alias):
                 return  # one of these will come back, while a closed pool would lend none
             close_pool(self.alias, wait=0)
             raise
@@ -179,16 +176,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Prepare a new connection of the pool; from then on its waits end."""
         changed: bool = super()._configure_connection(connection)  # type: ignore[misc]
         connection.limit = self.settings_dict.get("LIMIT_SECONDS", 0)
-        connection.sign_of_life = partial(self._stand_by, self.get_connection_params())
+        # Of the server at its other end, wherever the name leads by then, and if it leads nowhere.
+        place = {"host": connection.info.host, "port": connection.info.port, "hostaddr": connection.info.hostaddr}
+        connection.sign_of_life = partial(self._stand_by, self.get_connection_params() | place)
         note_made(connection)
         return changed
 
     def _stand_by(self, conn_params: dict[str, Any]) -> None:
-        """Raise ConnectionTimeout when the server doesn't answer, and lend none of its connections then."""
+        """Ask for a sign of life, and where there is none, lend no connection any more."""
         try:
             self.ask_for_life(conn_params)
-        except errors.ConnectionTimeout:
-            close_pool(self.alias, wait=0)
+        except self.Database.OperationalError as error:
+            if is_silence(error):
+                close_pool(self.alias, wait=0)
             raise
 
     def ask_for_life(self, conn_params: dict[str, Any]) -> None:

@@ -5,6 +5,9 @@ closes no connection: to whoever waits for it, it looks like one that works. So 
 sign of life, by a connection of its own; where even that isn't answered in time, nobody waits any longer.
 """
 
+import errno
+import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +31,25 @@ SLOW = 0.5
 """From how many seconds on an attempt counts as one that had to wait."""
 NEWS = 10.0
 """For how many seconds a failure is told to those who come while another thread tries again."""
+
+# libpq tells no error's number, but its text, which is the system's own.
+_REASON = re.compile(r"port \S+ failed: (.*)$", re.MULTILINE)
+_NO_WAY = frozenset(
+    os.strerror(number)
+    for number in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.ETIMEDOUT)
+)
+
+
+def is_silence(error: psycopg.OperationalError) -> bool:
+    """Tell whether an attempt to connect heard nothing of the server: no answer in time, or no way to its machine.
+
+    A refusal is an answer, whoever gives it, and a name that isn't resolved, or a failure of this end's, says nothing
+    about the server. Of several addresses, none must have answered.
+    """
+    if isinstance(error, errors.ConnectionTimeout):
+        return True
+    reasons = _REASON.findall(str(error))
+    return bool(reasons) and all(reason in _NO_WAY for reason in reasons)
 
 
 class Lifeline:
@@ -104,7 +126,7 @@ class PatientConnection(psycopg.Connection[Any]):
 
     Attributes:
         limit: the server's limit for a statement in seconds; 0: none.
-        sign_of_life: raises ConnectionTimeout when the server doesn't answer; None: wait as psycopg does.
+        sign_of_life: asks the server for one, and raises what ``is_silence`` knows; None: wait as psycopg does.
     """
 
     limit: float = 0.0
@@ -129,9 +151,9 @@ class PatientConnection(psycopg.Connection[Any]):
                 raise psycopg.OperationalError(f"The database gave no answer within {waited:.0f} seconds.")
             try:
                 self.sign_of_life()
-            except errors.ConnectionTimeout as error:
-                self.close()
-                raise psycopg.OperationalError(f"The database gives no sign of life: {error}") from error
-            except psycopg.OperationalError:
-                pass  # refused, say for want of a free place: that is an answer
+            except psycopg.OperationalError as error:
+                if is_silence(error):
+                    self.close()
+                    raise psycopg.OperationalError(f"The database gives no sign of life: {error}") from error
+                # Refused, say for want of a free place: that is an answer.
             patience = min(2 * patience, LONGEST_PATIENCE)

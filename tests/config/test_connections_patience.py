@@ -1,17 +1,21 @@
 """How long anybody waits for a server, and what they hear meanwhile."""
 
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 from django.db import connection
 
 from config.postgresql import patience
-from config.postgresql.patience import Lifeline, PatientConnection
+from config.postgresql.patience import Lifeline, PatientConnection, is_silence
+from tests.kit.postgres import Postgres, free_port
 
 from .conftest import Project
 
@@ -64,6 +68,26 @@ def test_they_hear_nothing_of_a_failure_long_ago(monkeypatch: pytest.MonkeyPatch
             each.result()
 
 
+# --- What counts as an answer ----------------------------------------------------------------------
+
+# No address of any machine: the kernel says at once that there is no way to it, and sends nothing.
+NOWHERE = "224.0.0.1"
+
+
+@pytest.mark.parametrize(("hosts", "silent"), [(NOWHERE, True), (f"{NOWHERE},{NOWHERE}", True), ("127.0.0.1", False)])
+def test_a_machine_without_a_way_to_it_is_silent_and_one_that_refuses_is_not(hosts: str, silent: bool) -> None:
+    with pytest.raises(psycopg.OperationalError) as refusal:
+        psycopg.connect(host=hosts, port=free_port(), connect_timeout=5)
+    assert is_silence(refusal.value) is silent
+
+
+@pytest.mark.parametrize("hosts", [f"{NOWHERE},127.0.0.1", f"127.0.0.1,{NOWHERE}"])
+def test_of_several_machines_one_that_answers_is_enough(hosts: str) -> None:
+    with pytest.raises(psycopg.OperationalError) as refusal:
+        psycopg.connect(host=hosts, port=free_port(), connect_timeout=5)
+    assert not is_silence(refusal.value)
+
+
 # --- Statements ------------------------------------------------------------------------------------
 
 
@@ -91,6 +115,52 @@ def test_a_statement_that_is_given_up_ends_on_the_server_too(db: None, monkeypat
     while is_there(process):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_statement_is_given_up_when_there_is_no_way_to_the_server(db: None) -> None:
+    def ask() -> None:
+        psycopg.connect(host=NOWHERE, connect_timeout=5).close()
+
+    with patient(ask) as (direct, _):
+        with pytest.raises(psycopg.OperationalError, match="no sign of life"):
+            direct.execute("SELECT pg_sleep(5)")
+        assert direct.closed
+
+
+@pytest.fixture
+def postgres() -> Iterator[Postgres]:
+    """A server on a TCP port."""
+    folder = Path(tempfile.mkdtemp(prefix="muster-patience-"))  # which the server's user can enter
+    server = Postgres(folder, fsync="off")
+    server.start()
+    yield server
+    server.stop()
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("resolved", [f'[(2, 1, 6, "", ("{NOWHERE}", 0))]', '(_ for _ in ()).throw(OSError("away"))'])
+def test_a_statement_goes_on_wherever_the_server_s_name_leads(
+    resolved: str, postgres: Postgres, project: Project
+) -> None:
+    """The sign of life comes from the connection's own server, whatever the name service says by now."""
+    code = f"""
+import socket
+from django.db import connection
+from config.postgresql import patience
+patience.PATIENCE = 0.1
+connection.ensure_connection()
+connection.pool.wait()
+socket.getaddrinfo = lambda *_, **__: {resolved}
+asked = []
+alive = connection.connection.sign_of_life
+connection.connection.sign_of_life = lambda: asked.append(alive())
+with connection.cursor() as cursor:
+    cursor.execute("SELECT pg_sleep(0.5)")
+print(asked[:1])
+"""
+    address = postgres.url.replace("127.0.0.1", "localhost")
+    result = project.run("-c", code, DATABASE_URL=address, SECRET_KEY="k" * 60, DEBUG="1")
+    assert result.stdout.splitlines() == ["[None]"], result.stderr
 
 
 def is_there(process: int) -> bool:
