@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.models import Task
 from core.models import APIKey
-from core.observability import sharing
+from core.observability import sharing, views
 from tests.factories import make
 from tests.factories.procrastinate import ProcrastinateJobFactory
 from tests.kit.cast import Actor
@@ -217,6 +218,40 @@ def test_the_metrics_of_dead_servers_go(tmp_path: Path) -> None:
         folder.mkdir()
     ours = sharing.share_metrics()
     assert {*tmp_path.iterdir()} == {ours, alive, strange}
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    going = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+    def read_text(path: Path) -> str:
+        with path.open() as file:
+            going.kill()
+            going.wait()
+            return file.read()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", read_text)
+        assert sharing.started(going.pid) == -1
+    assert going.stdin
+    going.stdin.close()
+
+
+@pytest.mark.django_db
+def test_two_who_read_at_once_forget_a_dead_process_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    figures = tmp_path / f"gauge_livesum_{gone.pid}.db"
+    figures.touch()
+    monkeypatch.setenv(sharing.VARIABLE, str(tmp_path))
+    remove = os.remove
+
+    def remove_after_another(path: str) -> None:
+        remove(path)
+        remove(path)
+
+    monkeypatch.setattr(os, "remove", remove_after_another)
+    generate_latest(views.registry())
+    assert not figures.exists()
 
 
 @pytest.mark.usefixtures("_unnamed")
