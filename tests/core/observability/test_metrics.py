@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
@@ -167,6 +168,19 @@ def test_connections_and_queue() -> None:
     assert read("muster_queue_jobs", queue="slow", status="todo") == 1
     assert read("muster_queue_jobs", queue="slow", status="failed") == 1
     assert 59 < read("muster_queue_oldest_seconds", queue="slow") < 90
+
+
+@pytest.mark.django_db
+def test_programs_that_are_not_ours_are_one_series() -> None:
+    parameters = connection.get_connection_params() | {"autocommit": True}
+    with (
+        psycopg.connect(**parameters | {"application_name": "pgAdmin 4 - CONN:4711"}),
+        psycopg.connect(**parameters | {"application_name": ""}),
+    ):
+        text = ApiClient().get("/metrics", headers=BEARER).content.decode()
+    assert "4711" not in text
+    others = frozenset({"application": "other", "state": "idle"}.items())
+    assert parse(text)["muster_database_connections", others] >= 2
 
 
 @pytest.mark.django_db
