@@ -16,8 +16,11 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.models import Task
+from config import env
+from config.postgresql.pool import close_pool
 from core.models import APIKey
 from core.observability import sharing, views
+from core.observability.metrics import REGISTRY, note_pool
 from tests.factories import make
 from tests.factories.procrastinate import ProcrastinateJobFactory
 from tests.kit.cast import Actor
@@ -154,6 +157,21 @@ def test_spans_and_bulk_rows_are_counted(owner: Actor) -> None:
     made = owner.by_key.post("/api/v1/tasks/", [{"name": f"Task {n}", "task_type": "code"} for n in range(3)])
     assert made.status_code == 201, made.content
     assert read("muster_records_ingested_total", source="bulk") == rows + 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_pool_is_told_as_it_stands_now() -> None:
+    def noted() -> float | None:
+        note_pool()
+        return REGISTRY.get_sample_value("muster_database_pool_connections", {"state": "maximum"})
+
+    connection.ensure_connection()
+    assert noted() == noted() == env.DB_POOL_SIZE.get() + env.DB_MAX_OVERFLOW.get()
+    connection.close()
+    close_pool(connection.alias)
+    assert noted() == noted() == 0
+    connection.ensure_connection()
+    assert noted() == env.DB_POOL_SIZE.get() + env.DB_MAX_OVERFLOW.get()
 
 
 @pytest.mark.django_db
