@@ -149,7 +149,6 @@ from django.db import connection
 from config.postgresql import patience
 patience.PATIENCE = 0.1
 connection.ensure_connection()
-connection.pool.wait()
 socket.getaddrinfo = lambda *_, **__: {resolved}
 asked = []
 alive = connection.connection.sign_of_life

@@ -88,8 +88,8 @@ def wrapper(transactional_db: None) -> Any:
 
 def test_a_broken_connection_goes_back_to_the_pool_that_lent_it(wrapper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     wrapper.ensure_connection()
-    wrapper.pool.wait()
     wrapper.close()
+    wrapper.pool.wait()
     with psycopg.connect(**wrapper.get_connection_params(), autocommit=True) as other:
         other.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
