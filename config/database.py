@@ -1,5 +1,6 @@
 """Which database Muster uses, and how it connects: from the environment to Django's `DATABASES`."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ _PIECES: dict[str, Variable] = {
     "dbname": env.DB_NAME,
     "sslmode": env.DB_SSL_MODE,
 }
+
+# As the server reads its options: any case, and hyphens for underscores.
+_STATEMENT_TIMEOUT = re.compile(r"(-c\s*|--)statement[-_]timeout\s*=", re.IGNORECASE)
 
 
 def process_name() -> str:
@@ -110,6 +114,9 @@ def _parse_url() -> dict[str, str]:
         raise env.DATABASE_URL.refusal() from None
     if not place.get("host") or not place.get("dbname") or not 0 < port < 65536:
         raise env.DATABASE_URL.refusal()
+    if _STATEMENT_TIMEOUT.search(place.get("options", "")):
+        # The last one counts on the server, and here the other: statements would be given up that may go on there.
+        raise env.DATABASE_URL.refusal(f"no statement_timeout in its options, but {env.DB_STATEMENT_TIMEOUT.name}")
     return place
 
 

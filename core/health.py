@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +62,22 @@ def check_storage() -> dict[str, Any]:
         nearest = next(folder for folder in (path, *path.parents) if folder.is_dir())
         if not os.access(nearest, os.W_OK):
             raise ComponentDownError("The folder for files is not writable.")
-    else:
+        return {}
+    try:
         default_storage.exists("health")
+    except store_errors() as error:
+        logger.warning("Health: the store of files: %s", type(error).__name__)
+        raise ComponentDownError("The store of files can't be used.") from error
     return {}
+
+
+@cache
+def store_errors() -> tuple[type[Exception], ...]:
+    """Return what S3's library raises, which has no common base but Exception; nothing where it isn't installed."""
+    if find_spec("botocore") is None:
+        return ()
+    library = import_module("botocore.exceptions")
+    return library.BotoCoreError, library.ClientError
 
 
 def check_worker() -> dict[str, Any]:

@@ -52,11 +52,11 @@ JSON_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):
-    """The pages' policy on pages; on JSON, which loads nothing, that nothing may load."""
+    """The pages' policy on pages; on JSON and protobuf, which load nothing, that nothing may load."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Set the header."""
-        if response.get("Content-Type", "").endswith("json"):
+        if response.get("Content-Type", "").endswith(("json", "protobuf")):
             response.setdefault("Content-Security-Policy", JSON_POLICY)
             return response
         return super().process_response(request, response)

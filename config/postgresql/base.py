@@ -7,7 +7,7 @@ import select
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import psycopg
@@ -18,8 +18,8 @@ from django.utils.functional import cached_property
 from psycopg import errors
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from config.postgresql.patience import Lifeline, PatientConnection
-from config.postgresql.pool import close_pool
+from config.postgresql.patience import Lifeline, PatientConnection, is_silence
+from config.postgresql.pool import close_pool, has_working, note_made
 
 _statements = logging.getLogger("muster.sql")
 
@@ -105,6 +105,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if seconds := self.settings_dict.get("SLOW_SECONDS"):
             self.execute_wrappers.append(partial(log_slow_statement, seconds))
 
+    @property
+    def pool(self) -> Any:
+        """The pool of the database in this process, made but not opened where there is none; None: connect directly."""
+        try:
+            return super().pool
+        except KeyError:  # another thread closed it between Django's looking for it and taking it
+            return super().pool
+
     @cached_property
     def wrap_database_errors(self) -> DiscreetErrors:
         """Where psycopg's errors become Django's."""
@@ -115,28 +123,35 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
         A pool retries a failing connection in the background, lets everybody wait for it until the timeout,
         and then tells only that it has none. So it is waited for in short steps; before it opens, and after each
-        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once.
+        step, the server is asked for a sign of life. Without one the pool is closed, and attempts fail at once;
+        but who is refused for want of a free place goes on waiting while the pool's own connections work.
         """
         deadline = time.monotonic() + (self.pool_seconds if self.pool else 0)
         if self.pool and self.pool.closed:
             self.ask_for_life(conn_params)
-            atexit.register(close_pool, self.alias)
+            close_at_exit(self.alias)
         while True:
             try:
                 connection = super().get_new_connection(conn_params)
             except PoolTimeout:
-                try:
-                    self.ask_for_life(conn_params)
-                except self.Database.OperationalError:
-                    close_pool(self.alias, wait=0)
-                    raise
+                self._ask_why(conn_params)
                 if time.monotonic() > deadline:
                     raise  # the database is there: all connections are lent
                 continue
             if self.pool is None or is_alive(connection):
                 return connection
             connection.close()
-            self.pool.putconn(connection)  # which replaces it
+            connection._pool.putconn(connection)  # which replaces it; self.pool may be another one by now
+
+    def _ask_why(self, conn_params: dict[str, Any]) -> None:
+        """Close the pool and say why, where it has no connection to lend because the server takes none."""
+        try:
+            self.ask_for_life(conn_params)
+        except self.Database.OperationalError as error:
+            if not is_silence(error) and has_working(self.alias):
+                return  # one of these will come back, while a closed pool would lend none
+            close_pool(self.alias, wait=0)
+            raise
 
     def prepared_cursor(self, cursor_class: Any = PreparedCursor) -> Any:
         """Return a cursor for a statement that is asked again and again, by key: planning would take longer.
@@ -161,15 +176,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Prepare a new connection of the pool; from then on its waits end."""
         changed: bool = super()._configure_connection(connection)  # type: ignore[misc]
         connection.limit = self.settings_dict.get("LIMIT_SECONDS", 0)
-        connection.sign_of_life = partial(self._stand_by, self.get_connection_params())
+        # Of the server at its other end, wherever the name leads by then, and if it leads nowhere.
+        place = {"host": connection.info.host, "port": connection.info.port, "hostaddr": connection.info.hostaddr}
+        connection.sign_of_life = partial(self._stand_by, self.get_connection_params() | place)
+        note_made(connection)
         return changed
 
     def _stand_by(self, conn_params: dict[str, Any]) -> None:
-        """Raise ConnectionTimeout when the server doesn't answer, and lend none of its connections then."""
+        """Ask for a sign of life, and where there is none, lend no connection any more."""
         try:
             self.ask_for_life(conn_params)
-        except errors.ConnectionTimeout:
-            close_pool(self.alias, wait=0)
+        except self.Database.OperationalError as error:
+            if is_silence(error):
+                close_pool(self.alias, wait=0)
             raise
 
     def ask_for_life(self, conn_params: dict[str, Any]) -> None:
@@ -187,6 +206,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
             psycopg.OperationalError: the database can't be reached, and why.
         """
         self.Database.connect(**conn_params).close()
+
+
+@cache  # one registration is enough, however often a pool is closed and made anew
+def close_at_exit(alias: str) -> None:
+    """Close the pool of the database, whichever it is by then, before the interpreter goes."""
+    atexit.register(close_pool, alias)
 
 
 def is_alive(connection: Any) -> bool:

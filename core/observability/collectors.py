@@ -9,8 +9,10 @@ from prometheus_client.registry import Collector
 from core.health import OUT_OF_REACH
 from core.jobs.state import read_state
 
+# Other programs choose their names as they like, pgAdmin one a connection, and each would be a series for ever.
 CONNECTIONS = """
-    SELECT coalesce(application_name, ''), coalesce(state, 'unknown'), count(*)
+    SELECT CASE WHEN application_name LIKE 'muster %' THEN application_name ELSE 'other' END,
+           coalesce(state, 'unknown'), count(*)
       FROM pg_stat_activity WHERE datname = current_database() GROUP BY 1, 2
 """
 JOBS = """
@@ -43,7 +45,7 @@ class DatabaseCollector(Collector):
 def _connections() -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "muster_database_connections",
-        "Connections to the database, of all programs, by application name and state.",
+        "Connections to the database, by application name (other: not Muster's) and state.",
         labels=["application", "state"],
     )
     with connection.cursor() as cursor:

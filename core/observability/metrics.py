@@ -1,13 +1,14 @@
 """What is counted in each process. All processes of a server are told of together (see core.observability.sharing)."""
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from django.core.signals import request_finished
 from django.dispatch import receiver
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from config.postgresql.pool import figures
+from config.postgresql.pool import PoolFigures, figures
 
 REGISTRY = CollectorRegistry()
 """The metrics of this process."""
@@ -73,14 +74,21 @@ def count_request(route: str, method: str | None, status: int, seconds: float) -
     histogram.observe(seconds)
 
 
+_noted: PoolFigures | None = None
+_noting = Lock()
 _size, _idle, _maximum = (POOL.labels(state) for state in ("all", "idle", "maximum"))
 
 
 @receiver(request_finished)  # behind Django's own receiver, by which the request's connection is back in the pool
 def note_pool(**_: Any) -> None:
-    """Note how the pool of this process stands."""
+    """Note how the pool of this process stands; mostly, it stands as it did."""
+    global _noted
     stats = figures()
-    _size.set(stats.size)
-    _idle.set(stats.available)
-    _maximum.set(stats.maximum)
-    WAITING.set(stats.waiting)
+    with _noting:
+        if stats == _noted:
+            return
+        _size.set(stats.size)
+        _idle.set(stats.available)
+        _maximum.set(stats.maximum)
+        WAITING.set(stats.waiting)
+        _noted = stats

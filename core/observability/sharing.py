@@ -48,7 +48,7 @@ def started(process: int) -> int:
     try:
         # The name, which stands in parentheses, may hold anything.
         return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19])
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter, where it goes between opening and reading
         return 0 if not Path("/proc/self/stat").exists() and is_running(process) else -1
 
 

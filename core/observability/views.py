@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from django.conf import settings
@@ -56,6 +57,7 @@ def registry() -> CollectorRegistry:
     for file in Path(folder).glob("gauge_live*.db"):
         process = int(file.stem.rpartition("_")[2])
         if not is_running(process):
-            mark_process_dead(process, folder)
+            with suppress(FileNotFoundError):  # another process, which is read at the same time, was quicker
+                mark_process_dead(process, folder)
     MultiProcessCollector(collected, folder)
     return collected

@@ -10,8 +10,10 @@ stored, each once, and traces and statistics must say what counting all spans sa
 
 import argparse
 import itertools
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 
@@ -64,15 +66,18 @@ def send(port: int, key: str, told: Told, lock: threading.Lock) -> None:
 
 
 def check(told: Told, url: str) -> None:
-    """Compare what stands with what was acknowledged."""
+    """Compare what stands with what was acknowledged; end the program with 1 where they differ."""
     tables = ("agents_agentexecution", "agents_modelcall", "agents_toolexecution")
     with psycopg.connect(url) as connection:
         union = " UNION ALL ".join(f"SELECT trace_id, span_id FROM {table}" for table in tables)
         stored = connection.execute(union).fetchall()
     distinct = {(bytes(trace), bytes(span)) for trace, span in stored}
     print(f"{len(told.acknowledged):,} spans acknowledged, {len(stored):,} stored")
-    print(f"  missing {len(told.acknowledged - distinct)}   doubled {len(stored) - len(distinct)}")
+    missing, doubled = len(told.acknowledged - distinct), len(stored) - len(distinct)
+    print(f"  missing {missing}   doubled {doubled}")
     print(f"  refusals {told.refusals}")
+    if missing or doubled:
+        sys.exit(1)
     from tests.agents.telemetry.recount import assert_kept
 
     assert_kept()
@@ -92,26 +97,29 @@ def main() -> None:
     connections.close_all()
     port, told, lock = free_port(), Told(), threading.Lock()
     server = serve(port)
-    senders = [threading.Thread(target=send, args=(port, text, told, lock)) for _ in range(SENDERS)]
-    for sender in senders:
-        sender.start()
-    time.sleep(options.seconds / 3)
-    kill(server)
-    server = serve(port)
-    time.sleep(options.seconds / 3)
-    database.stop()
-    time.sleep(options.outage)
-    database.start()
-    back = time.monotonic()
-    time.sleep(options.seconds / 3)
-    told.stop = True
-    for sender in senders:
-        sender.join()
-    after = [moment - back for moment in told.times if moment > back]
-    print(f"first acknowledgement {min(after):.1f} s after PostgreSQL was back")
-    check(told, database.url)
-    kill(server)
-    connections.close_all()
+    try:
+        with ThreadPoolExecutor(SENDERS) as threads:
+            senders = [threads.submit(send, port, text, told, lock) for _ in range(SENDERS)]
+            try:
+                time.sleep(options.seconds / 3)
+                kill(server)
+                server = serve(port)
+                time.sleep(options.seconds / 3)
+                database.stop()
+                time.sleep(options.outage)
+                database.start()
+                back = time.monotonic()
+                time.sleep(options.seconds / 3)
+            finally:
+                told.stop = True
+            for sender in senders:
+                sender.result()
+        after = [moment - back for moment in told.times if moment > back]
+        print(f"first acknowledgement {min(after):.1f} s after PostgreSQL was back")
+        check(told, database.url)
+    finally:
+        kill(server)
+        connections.close_all()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from django.db import connection, connections
 
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks import serving
-from tests.benchmarks.load import Connection
+from tests.benchmarks.load import Connection, at_once
 from tests.benchmarks.spans import request
 
 TABLES = ("agents_agentexecution", "agents_modelcall", "agents_toolexecution")
@@ -65,7 +65,7 @@ def send(port: int, text: str, bodies: list[bytes], senders: int) -> list[float]
     waiting = iter(bodies)
     turn = threading.Lock()
 
-    def work() -> None:
+    def work(_: int) -> None:
         client = Connection(port, text)
         while True:
             with turn:
@@ -76,11 +76,7 @@ def send(port: int, text: str, bodies: list[bytes], senders: int) -> list[float]
             client.post("/v1/traces", body, "application/x-protobuf")
             took.append(time.perf_counter() - began)
 
-    threads = [threading.Thread(target=work) for _ in range(senders)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(senders, work)
     return took
 
 

@@ -5,8 +5,9 @@ request, so that on a machine shared with the server it takes little from it.
 """
 
 import socket
-import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import quantiles
 
@@ -57,6 +58,13 @@ class Connection:
         return data
 
 
+def at_once(count: int, work: Callable[[int], None]) -> None:
+    """Do the work in so many threads, each told its number; raise what one of them failed with, when all have ended."""
+    with ThreadPoolExecutor(count) as threads:
+        for each in [threads.submit(work, number) for number in range(count)]:
+            each.result()
+
+
 def measure(port: int, key: str, paths: list[str], seconds: float, body: bytes | None = None) -> Figures:
     """Ask for ``paths`` in turn over ``CONNECTIONS`` connections at once, for so long; post ``body``, if any."""
     latencies: list[list[float]] = [[] for _ in range(CONNECTIONS)]
@@ -71,12 +79,8 @@ def measure(port: int, key: str, paths: list[str], seconds: float, body: bytes |
             latencies[worker].append(time.perf_counter() - began)
             turn += CONNECTIONS
 
-    threads = [threading.Thread(target=ask, args=(worker,)) for worker in range(CONNECTIONS)]
     began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(CONNECTIONS, ask)
     took = time.perf_counter() - began
     every = [latency * 1000 for worker in latencies for latency in worker]
     cuts = quantiles(every, n=100)

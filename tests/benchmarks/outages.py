@@ -17,10 +17,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -101,14 +101,17 @@ def report(name: str, told: Told, began: float, mended: float) -> None:
 
 
 def check(told: Told, url: str, clients: int) -> None:
-    """Compare what stands with what was acknowledged."""
+    """Compare what stands with what was acknowledged; end the program with 1 where they differ."""
     with psycopg.connect(url) as connection:
         stored = Counter(name for (name,) in connection.execute("SELECT name FROM agents_task").fetchall())
         [web] = connection.execute(WEB).fetchone() or (0,)
     acknowledged = set(told.acknowledged)
     print(f"{len(acknowledged):,} tasks acknowledged to {clients} clients, {sum(stored.values()):,} stored")
-    print(f"  missing {len(acknowledged - set(stored))}   doubled {sum(count > 1 for count in stored.values())}")
+    missing, doubled = len(acknowledged - set(stored)), sum(count > 1 for count in stored.values())
+    print(f"  missing {missing}   doubled {doubled}")
     print(f"  the server holds {web} connections afterwards")
+    if missing or doubled:
+        sys.exit(1)
 
 
 def main() -> None:
@@ -140,24 +143,28 @@ def main() -> None:
 
 def run(port: int, key: str, postgres: Postgres, told: Told, options: argparse.Namespace) -> None:
     """Let the clients write, and the faults happen."""
-    threads = [threading.Thread(target=write, args=(port, key, told)) for _ in range(options.clients)]
-    threads.append(threading.Thread(target=look, args=(port, told)))
-    for thread in threads:
-        thread.start()
-    try:
-        for fault in FAULTS:
-            time.sleep(options.before)
-            mend = fault(postgres)
-            began = time.monotonic()
-            time.sleep(options.outage)
-            mend()
-            mended = time.monotonic()
-            time.sleep(options.after)
-            report(fault.__name__.replace("_", " "), told, began, mended)
-    finally:
-        told.stop = True
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(options.clients + 1) as threads:
+        working = [threads.submit(write, port, key, told) for _ in range(options.clients)]
+        working.append(threads.submit(look, port, told))
+        try:
+            trouble(postgres, told, options)
+        finally:
+            told.stop = True
+        for each in working:
+            each.result()
+
+
+def trouble(postgres: Postgres, told: Told, options: argparse.Namespace) -> None:
+    """Let the faults happen, one after the other, and print how each went."""
+    for fault in FAULTS:
+        time.sleep(options.before)
+        mend = fault(postgres)
+        began = time.monotonic()
+        time.sleep(options.outage)
+        mend()
+        mended = time.monotonic()
+        time.sleep(options.after)
+        report(fault.__name__.replace("_", " "), told, began, mended)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import random
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from statistics import quantiles
 from typing import Any
 
@@ -29,7 +30,7 @@ from django.db import connection, connections
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks import serving
 from tests.benchmarks.ingest import rows, size
-from tests.benchmarks.load import Connection
+from tests.benchmarks.load import Connection, at_once
 from tests.benchmarks.spans import request
 
 BATCH, SENDERS = 500, 4
@@ -49,7 +50,7 @@ def report(port: int, keys: list[str], requests: int, *, spread: bool) -> None:
     """Send so many requests, of the last 30 days where they are to be spread, and else of now."""
     turn, left = threading.Lock(), requests
 
-    def work() -> None:
+    def work(_: int) -> None:
         nonlocal left
         clients = [Connection(port, key) for key in keys]
         while True:
@@ -64,11 +65,7 @@ def report(port: int, keys: list[str], requests: int, *, spread: bool) -> None:
                 sys.stdout.write(f"\r{number * BATCH:,} spans to go    ")
                 sys.stdout.flush()
 
-    threads = [threading.Thread(target=work) for _ in range(SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(SENDERS, work)
 
 
 def latencies(port: int, keys: list[str], path_of: Any, until: Any) -> tuple[float, float]:
@@ -119,10 +116,11 @@ def main() -> None:
             end = time.perf_counter() + options.seconds
             p50, p95 = latencies(port, keys, path_of, lambda end=end: time.perf_counter() < end)  # type: ignore[misc]
             print(f"  {name:32} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms")
-        senders = threading.Thread(target=report, args=(port, keys, 400), kwargs={"spread": False})
-        began = time.perf_counter()
-        senders.start()
-        p50, p95 = latencies(port, keys, asked["recent traces"], senders.is_alive)
+        with ThreadPoolExecutor(1) as threads:
+            began = time.perf_counter()
+            sending = threads.submit(report, port, keys, 400, spread=False)
+            p50, p95 = latencies(port, keys, asked["recent traces"], lambda: not sending.done())
+            sending.result()
         rate = 400 * BATCH / (time.perf_counter() - began)
         print(f"  {'recent traces while spans come in':32} p50 {p50:6.1f} ms   p95 {p95:6.1f} ms ({rate:,.0f} spans/s)")
 

@@ -59,8 +59,8 @@ def test_while_the_database_is_away_attempts_fail_at_once_and_say_why(project: P
 import time, psycopg
 from django.db import OperationalError, connection
 connection.ensure_connection()
-connection.pool.wait()  # all of its connections, lest one slips in later
 connection.close()
+connection.pool.wait()  # all of its connections, lest one slips in later
 control = psycopg.connect(**{**connection.get_connection_params(), "dbname": "postgres"}, autocommit=True)
 control.execute("ALTER DATABASE muster ALLOW_CONNECTIONS false")
 control.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'muster'")

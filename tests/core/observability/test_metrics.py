@@ -8,14 +8,19 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import OperationalError, connection
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from agents.models import Task
+from config import env
+from config.postgresql.pool import close_pool
 from core.models import APIKey
-from core.observability import sharing
+from core.observability import sharing, views
+from core.observability.metrics import REGISTRY, note_pool
 from tests.factories import make
 from tests.factories.procrastinate import ProcrastinateJobFactory
 from tests.kit.cast import Actor
@@ -154,6 +159,21 @@ def test_spans_and_bulk_rows_are_counted(owner: Actor) -> None:
     assert read("muster_records_ingested_total", source="bulk") == rows + 3
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_pool_is_told_as_it_stands_now() -> None:
+    def noted() -> float | None:
+        note_pool()
+        return REGISTRY.get_sample_value("muster_database_pool_connections", {"state": "maximum"})
+
+    connection.ensure_connection()
+    assert noted() == noted() == env.DB_POOL_SIZE.get() + env.DB_MAX_OVERFLOW.get()
+    connection.close()
+    close_pool(connection.alias)
+    assert noted() == noted() == 0
+    connection.ensure_connection()
+    assert noted() == env.DB_POOL_SIZE.get() + env.DB_MAX_OVERFLOW.get()
+
+
 @pytest.mark.django_db
 def test_connections_and_queue() -> None:
     waits, failed = ProcrastinateJobFactory(queue_name="slow"), ProcrastinateJobFactory(queue_name="slow")
@@ -166,6 +186,19 @@ def test_connections_and_queue() -> None:
     assert read("muster_queue_jobs", queue="slow", status="todo") == 1
     assert read("muster_queue_jobs", queue="slow", status="failed") == 1
     assert 59 < read("muster_queue_oldest_seconds", queue="slow") < 90
+
+
+@pytest.mark.django_db
+def test_programs_that_are_not_ours_are_one_series() -> None:
+    parameters = connection.get_connection_params() | {"autocommit": True}
+    with (
+        psycopg.connect(**parameters | {"application_name": "pgAdmin 4 - CONN:4711"}),
+        psycopg.connect(**parameters | {"application_name": ""}),
+    ):
+        text = ApiClient().get("/metrics", headers=BEARER).content.decode()
+    assert "4711" not in text
+    others = frozenset({"application": "other", "state": "idle"}.items())
+    assert parse(text)["muster_database_connections", others] >= 2
 
 
 @pytest.mark.django_db
@@ -217,6 +250,40 @@ def test_the_metrics_of_dead_servers_go(tmp_path: Path) -> None:
         folder.mkdir()
     ours = sharing.share_metrics()
     assert {*tmp_path.iterdir()} == {ours, alive, strange}
+
+
+def test_a_process_that_goes_while_it_is_looked_at_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    going = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+
+    def read_text(path: Path) -> str:
+        with path.open() as file:
+            going.kill()
+            going.wait()
+            return file.read()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", read_text)
+        assert sharing.started(going.pid) == -1
+    assert going.stdin
+    going.stdin.close()
+
+
+@pytest.mark.django_db
+def test_two_who_read_at_once_forget_a_dead_process_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    figures = tmp_path / f"gauge_livesum_{gone.pid}.db"
+    figures.touch()
+    monkeypatch.setenv(sharing.VARIABLE, str(tmp_path))
+    remove = os.remove
+
+    def remove_after_another(path: str) -> None:
+        remove(path)
+        remove(path)
+
+    monkeypatch.setattr(os, "remove", remove_after_another)
+    generate_latest(views.registry())
+    assert not figures.exists()
 
 
 @pytest.mark.usefixtures("_unnamed")

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings as project_settings
 from django.test import Client
 
+from core.middleware import JSON_POLICY
 from tests.admin.pages import inline_code
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
@@ -37,6 +38,15 @@ def in_production(*names: str, **variables: str) -> dict[str, Any]:
         command, cwd=project_settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True
     )
     return dict(json.loads(found.stdout))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"), [("application/json", b"{}"), ("application/x-protobuf", b""), ("text/plain", b"any")]
+)
+def test_what_exporters_are_answered_may_load_nothing(content_type: str, body: bytes, owner: Actor) -> None:
+    answer = owner.by_key.generic("POST", "/v1/traces", body, content_type)
+    assert answer["Content-Type"] == (content_type if body != b"any" else "application/x-protobuf")
+    assert answer["Content-Security-Policy"] == JSON_POLICY
 
 
 @pytest.mark.parametrize(
