@@ -5,7 +5,7 @@ import json
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 
-from core.backup import BackupError, Place, databases, restore
-from core.backup.archive import DUMP, Reader, Writer
+from core.backup import BackupError, Place, databases, files, restore
+from core.backup.archive import DUMP, MEDIA, Reader, Writer
 from tests.core.backup.conftest import STORED, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
@@ -180,11 +180,12 @@ def test_a_backup_that_was_cut_off(
     assert refused(empty, source, media) == f"{source} is no whole backup: it is no ZIP file, or was cut off."
 
 
-def with_dump(backup: Path, path: Path, dump: bytes, **changes: Any) -> Path:
-    """A backup whose files are as its manifest says, with another dump in it."""
+def with_dump(backup: Path, path: Path, dump: bytes, stored: Mapping[str, bytes] = {}, **changes: Any) -> Path:
+    """A backup whose files are as its manifest says, with another dump in it, and other stored files."""
     with Reader(backup) as reader, Writer(path) as writer:
-        with writer.file(DUMP) as sink:
-            sink.write(dump)
+        for name, content in {DUMP: dump, **{MEDIA + name: content for name, content in stored.items()}}.items():
+            with writer.file(name) as sink:
+                sink.write(content)
         manifest = {key: value for key, value in reader.manifest.items() if key not in ("files", "format")}
         writer.finish({**manifest, **changes})
     return path
@@ -221,6 +222,44 @@ def test_rows_that_are_not_those_of_the_manifest(
     ]
     assert restore(empty, source, tell=quiet, storage=media).differences == lines
     assert refused(original, source, media, force=True) == "\n".join(["It doesn't come back as it was:", *lines])
+
+
+def test_files_are_replaced_only_where_the_database_comes_back_as_it_was(
+    backup: Path, empty: Place, original: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    media.save("logo.png", ContentFile(b"another"))
+    stored = {"logo.png": b"of the backup", "new.txt": b"new"}
+    dump = zipfile.ZipFile(backup).read(DUMP)
+    cut = with_dump(backup, tmp_path / "cut.zip", dump[: len(dump) * 3 // 4], stored)
+    with Reader(backup) as reader:
+        contents = reader.manifest["contents"]
+    contents["tables"]["public.core_user"]["number"] += 1
+    told = with_dump(backup, tmp_path / "told.zip", dump, stored, contents=contents)
+
+    assert "pg_restore failed" in refused(empty, cut, media, force=True)
+    assert "pg_restore failed" in refused(original, cut, media, force=True)
+    assert "It doesn't come back as it was" in refused(original, told, media, force=True)
+    assert restore(empty, told, force=True, tell=quiet, storage=media).differences[1:] == [
+        "The stored file logo.png was not replaced."
+    ]
+    assert media.open("logo.png").read() == b"another"
+    assert media.open("new.txt").read() == b"new"
+
+
+def test_a_file_stays_where_the_one_in_its_place_cannot_be_read(
+    backup: Path, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    media.save("logo.png", ContentFile(b"another"))
+    source = tmp_path / "later.zip"
+    shutil.copy(backup, source)
+    with Reader(source) as reader:
+        at = zipfile.ZipFile(source).getinfo("media/logo.png").header_offset
+        with source.open("r+b") as file:  # the disk fails after the backup was looked through
+            file.seek(at)
+            file.write(bytes(100))
+        with pytest.raises(BackupError, match=r"media/logo\.png can't be read"):
+            list(files.store(media, reader, ["logo.png"]))
+    assert media.open("logo.png").read() == b"another"
 
 
 def test_a_backup_of_a_newer_server_or_program(
