@@ -1,5 +1,6 @@
 """The file of a backup: written whole or not at all, and looked through before anything in it is used."""
 
+import errno
 import hashlib
 import io
 import json
@@ -21,6 +22,9 @@ MEDIA = "media/"
 FORMAT = 1
 CHUNK = 1 << 20
 MANIFEST_LIMIT = 256 << 20  # bytes
+# What systems say of a file system that has no hard links, and of one that has no fsync of folders.
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+NO_SYNC = {errno.EINVAL, errno.EBADF}
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ class Writer:
         self.target = target
         self.entries: dict[str, Entry] = {}
         if target.exists():
-            raise BackupError(f"{target} is there already.")
+            raise self._taken()
         try:
             descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         except OSError as error:
@@ -123,18 +127,44 @@ class Writer:
         try:
             os.fsync(self._file.fileno())
             self._file.close()
-            self._draft.rename(self.target)
-            self._draft = None
-            _sync_folder(self.target.parent)
+            self._name(self._draft)
+            try:
+                _sync_folder(self.target.parent)
+            except OSError:
+                self.target.unlink()
+                raise
+        except FileExistsError as error:
+            raise self._taken() from error
         except OSError as error:
             raise unwritable(self.target, error) from error
 
+    def _name(self, draft: Path) -> None:
+        """Give the draft its name, which nothing else may have by now: renaming would replace that."""
+        try:
+            self.target.hardlink_to(draft)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self.target.touch(exist_ok=False)  # takes the name, if only we can
+            try:
+                draft.rename(self.target)
+            except OSError:
+                self.target.unlink()
+                raise
+            self._draft = None
+
+    def _taken(self) -> BackupError:
+        return BackupError(f"{self.target} is there already.")
+
 
 def _sync_folder(path: Path) -> None:
-    """Bring a folder's new name to disk."""
+    """Bring a folder's new name to disk, where the file system knows how."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
     finally:
         os.close(folder)
 

@@ -1,5 +1,6 @@
 """Backups that are made, and those that can't be."""
 
+import errno
 import json
 import os
 import re
@@ -8,7 +9,7 @@ import signal
 import stat
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.core.management import CommandError, call_command
 
 from core.backup import BackupError, Place, back_up, drill, restore
-from core.backup.archive import Reader
+from core.backup.archive import Reader, Writer
 from tests.commands.conftest import Installation
 from tests.core.backup.conftest import STORED, fill, quiet
 
@@ -107,6 +108,61 @@ def test_a_file_that_is_there_is_not_overwritten(original: Place, tmp_path: Path
     target.write_text("precious")
     assert refused(original, target) == f"{target} is there already."
     assert target.read_text() == "precious"
+
+
+def write(target: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Write a backup of nothing."""
+    with Writer(target) as writer:
+        meanwhile()
+        writer.finish({})
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system have no hard links, as FAT has none."""
+
+    def link(source: Any, target: Any, **options: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        without_links(monkeypatch)
+    target = tmp_path / "backup.zip"
+    write(target)
+    with Reader(target) as reader:
+        assert reader.manifest["files"] == {}
+    target.unlink()
+    with pytest.raises(BackupError, match="is there already"):
+        write(target, lambda: target.write_text("precious"))
+    assert target.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_a_folder_that_cannot_be_brought_to_disk(
+    number: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    target = tmp_path / "backup.zip"
+    if refused:
+        with pytest.raises(BackupError, match="can't be written: Input/output error"):
+            write(target)
+        assert list(tmp_path.iterdir()) == []
+    else:  # a file system that knows no such thing
+        write(target)
+        assert list(tmp_path.iterdir()) == [target]
 
 
 @contextmanager
