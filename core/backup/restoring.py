@@ -104,9 +104,11 @@ def check(reader: Reader, tell: Tell) -> Contents:
     with meter("check", "B", sum(entry.size for entry in reader.entries.values())) as shown:
         for size in reader.check():
             shown.update(size)
+    if not isinstance(reader.manifest.get("key_proof"), str):
+        raise reader.broken("its manifest has no proof of its keys")
     try:
         return Contents.from_json(reader.manifest["contents"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise reader.broken("its manifest tells of no contents") from error
 
 

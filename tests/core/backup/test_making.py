@@ -212,6 +212,8 @@ def test_programs_older_than_the_server_or_missing(
     assert refused(on_path, tmp_path / "backup.zip").startswith(
         "pg_dump isn't on the PATH. Install PostgreSQL's client"
     )
+    program(tmp_path, "echo 'pg_dump: no library' >&2; exit 127")
+    assert refused(on_path, tmp_path / "backup.zip").startswith(f"{tmp_path / 'pg_dump'} doesn't run: ")
     program(tmp_path, "echo 'pg_dump (PostgreSQL) 14.9'")
     assert refused(on_path, tmp_path / "backup.zip").startswith(
         f"pg_dump (PostgreSQL) 14.9 ({tmp_path / 'pg_dump'}) is too old for what it is to work with."

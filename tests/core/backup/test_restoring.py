@@ -1,11 +1,14 @@
 """Backups that come back, and those that don't: then nothing may have changed."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import psycopg
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
+from django.core.management import CommandError, call_command
 
 from core.backup import BackupError, Place, databases, files, restore
 from core.backup.archive import DUMP, MEDIA, Reader, Writer
@@ -124,6 +128,14 @@ def altered(content: bytes, **changes: Any) -> bytes:
     return json.dumps({**json.loads(content), **changes}).encode()
 
 
+def signed(content: bytes, **changes: Any) -> bytes:
+    """A manifest with other values, and a digest that fits."""
+    manifest = {**json.loads(content), **changes}
+    del manifest["sha256"]
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+
+
 CHANGES: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "a dump with another byte": (
         lambda name, content: content[:-9] + b"?" + content[-8:] if name == DUMP else content,
@@ -161,6 +173,83 @@ def test_files_that_were_altered(
     source = rewritten(backup, tmp_path / "altered.zip", change)
     assert refused(empty, source, media, force=True) == f"{source} is no whole backup: {reason}."
     assert not Path(media.location).exists()
+
+
+ENTRY = {"size": 1, "sha256": "0" * 64}
+MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no files": ({"files": None}, "its manifest doesn't tell of its files"),
+    "a list of files": ({"files": [DUMP]}, "its manifest doesn't tell of its files"),
+    "files without sizes": ({"files": {DUMP: {"sha256": ""}}}, "its manifest doesn't tell of its files"),
+    "a file above the storage": ({"files": {"media/../x": ENTRY}}, "media/../x leads out of the storage"),
+    "a file of the system": ({"files": {"media//etc/x": ENTRY}}, "media//etc/x leads out of the storage"),
+    "no proof of keys": ({"key_proof": None}, "its manifest has no proof of its keys"),
+    "contents of anything": ({"contents": {"major": 1, "tables": []}}, "its manifest tells of no contents"),
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_manifests_that_were_written_by_hand(
+    case: str, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    changes, reason = MANIFESTS[case]
+    source = rewritten(
+        backup,
+        tmp_path / "hand.zip",
+        lambda name, content: signed(content, **changes) if name == "manifest.json" else content,
+    )
+    assert refused(empty, source, media, force=True) == f"{source} is no whole backup: {reason}."
+    assert not Path(media.location).exists()
+
+
+# Where a file's entry in the ZIP file's directory says how it is packed, and the bytes there.
+PACKING = {
+    "encrypted": (8, b"\x01\x00"),
+    "patched": (8, b"\x20\x00"),
+    "packed by a method that nobody knows": (10, b"\x63\x00"),
+    "packed by another method": (10, b"\x0c\x00"),
+}
+
+
+@pytest.mark.parametrize("case", PACKING)
+def test_files_that_are_packed_otherwise(
+    case: str, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    offset, packing = PACKING[case]
+    source = tmp_path / "packed.zip"
+    content = bytearray(backup.read_bytes())
+    at = content.rindex(b"media/logo.png") - 46 + offset
+    content[at : at + 2] = packing
+    source.write_bytes(content)
+    assert refused(empty, source, media) == f"{source} is no whole backup: media/logo.png can't be read."
+
+
+def test_a_disk_that_fails(
+    backup: Path, empty: Place, media: FileSystemStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(member: Any, size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+    assert refused(empty, backup, media) == f"{backup} can't be read: Input/output error."
+
+
+def test_what_is_refused_is_not_kept_open(backup: Path, tmp_path: Path) -> None:
+    source = rewritten(
+        backup, tmp_path / "none.zip", lambda name, content: None if name == "manifest.json" else content
+    )
+    with pytest.raises(BackupError) as refusal:
+        Reader(source)
+    assert source not in [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+    assert refusal.value.__cause__ is not None, "Who holds the error holds the reader."
+
+
+def test_the_command_says_in_one_line_what_the_storage_refuses(backup: Path, tmp_path: Path, settings: Any) -> None:
+    settings.MEDIA_ROOT = str(tmp_path)
+    (tmp_path / "logo.png").symlink_to("logo.png")
+    for command, path in (("backup", tmp_path / "made.zip"), ("restore", backup), ("drill", tmp_path)):
+        argument = [str(path)] if command != "drill" else []
+        with pytest.raises(CommandError, match="Too many levels of symbolic links"):
+            call_command(command, *argument, stdout=StringIO(), stderr=StringIO())
 
 
 def test_a_file_that_was_added(backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage) -> None:
@@ -273,10 +362,7 @@ def test_a_backup_of_a_newer_server_or_program(
     def renumber(name: str, content: bytes) -> bytes:
         if name != "manifest.json":
             return content
-        manifest = {**json.loads(content), "format": 2}
-        del manifest["sha256"]
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-        return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+        return signed(content, format=2)
 
     source = rewritten(backup, tmp_path / "format.zip", renumber)
     assert refused(empty, source, media) == f"{source} has the format 2; this program reads 1."
