@@ -186,9 +186,10 @@ def _replace(
     """
     wanted = Contents.from_json(reader.manifest["contents"])
     now = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
-    new = databases.make_like(place, databases.shortened(place.name, f"_restored_{now}"))
+    new = place.beside(databases.shortened(place.name, f"_restored_{now}"))
     kept_as = databases.shortened(place.name, f"_before_{now}")
     try:
+        databases.make_like(place, new.name)
         found = fill(new, program, reader, listed, tell)
         _refuse_differing(wanted, found)
         before()

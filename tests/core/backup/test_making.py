@@ -237,29 +237,55 @@ def test_no_password_stands_on_a_command_line_or_in_the_environment(original: Pl
     assert password not in repr(place)
 
 
-def test_one_that_is_killed_leaves_nothing_under_its_name(original: Place, tmp_path: Path) -> None:
-    pieces = {f"DB_{piece.upper()}": original.parameters[piece] for piece in ("host", "port", "user")}
-    folder = tmp_path / "backups"
-    folder.mkdir()
+def ended(place: Place, tmp_path: Path, at: str, number: signal.Signals, *arguments: str) -> int:
+    """Start a command, send it a signal once it says what begins with ``at``, and return its status."""
+    pieces = {f"DB_{piece.upper()}": place.parameters[piece] for piece in ("host", "port", "user")}
     installation = Installation(
         {
             **pieces,
-            "DB_NAME": original.name,
+            "DB_NAME": place.name,
             "DATA_DIR": str(tmp_path),
             "DEBUG": "1",
             "SECRET_KEY": "only for tests, and for nothing else at all",
-            "PATH": f"{original.programs}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{place.programs}{os.pathsep}{os.environ['PATH']}",
         }
     )
-    process = installation.start("backup", str(folder))
+    process = installation.start(*arguments)
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("Dumping"):
-            process.send_signal(signal.SIGKILL)
+        if line.startswith(at):
+            process.send_signal(number)
             break
     process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
+
+
+def test_one_that_is_killed_leaves_nothing_under_its_name(original: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    assert ended(original, tmp_path, "Dumping", signal.SIGKILL, "backup", str(folder)) == -signal.SIGKILL
     assert [path.suffix for path in folder.iterdir()] == [".part"]
+
+
+def names_of_databases(place: Place) -> list[str]:
+    with place.connect() as direct:
+        own = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
+        return [name for (name,) in direct.execute(own, [place.name]).fetchall()]
+
+
+@pytest.mark.parametrize("command", ["backup", "drill", "restore"])
+def test_one_that_is_told_to_stop_leaves_nothing(command: str, backup: Path, original: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    at, arguments = {
+        "backup": ("Dumping", [str(folder)]),
+        "drill": ("Restoring into", ["--folder", str(folder)]),
+        "restore": ("Restoring into", ["--force", str(backup)]),
+    }[command]
+    before = names_of_databases(original)
+    assert ended(original, tmp_path, at, signal.SIGTERM, command, *arguments) == 128 + signal.SIGTERM
+    assert list(folder.iterdir()) == []
+    assert names_of_databases(original) == before
 
 
 @pytest.fixture
