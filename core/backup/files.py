@@ -7,6 +7,7 @@ from tempfile import SpooledTemporaryFile
 from django.core.files import File
 from django.core.files.storage import Storage
 
+from core.api.uploads import INCOMING
 from core.backup.archive import CHUNK, MEDIA, Entry, Reader, Writer
 from core.backup.errors import BackupError
 
@@ -14,7 +15,7 @@ IN_MEMORY = 16 << 20  # bytes of a file that is restored; larger ones go through
 
 
 def names(storage: Storage, folder: str = "") -> Iterator[str]:
-    """Yield the name of every file in the storage, folder by folder."""
+    """Yield the name of every file in the storage, folder by folder, but of uploads still under way."""
     try:
         folders, files = storage.listdir(folder)
     except FileNotFoundError:  # nothing was stored yet, or the folder has gone meanwhile
@@ -22,7 +23,9 @@ def names(storage: Storage, folder: str = "") -> Iterator[str]:
     for name in sorted(files):
         yield f"{folder}/{name}" if folder else name
     for name in sorted(folders):
-        yield from names(storage, f"{folder}/{name}" if folder else name)
+        path = f"{folder}/{name}" if folder else name
+        if path != INCOMING:
+            yield from names(storage, path)
 
 
 def copy_all(storage: Storage, writer: Writer) -> Iterator[str]:

@@ -27,6 +27,13 @@ def quiet(line: str) -> None:
     """What the tests are told."""
 
 
+def names_of_databases(place: Place) -> list[str]:
+    """The database, and those beside it that are made of its name; other tests make and drop their own."""
+    with place.connect() as direct:
+        own = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
+        return [name for (name,) in direct.execute(own, [place.name]).fetchall()]
+
+
 def fill(storage: Any) -> Any:
     """Store some files."""
     for name, content in STORED.items():

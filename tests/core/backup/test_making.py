@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.core.management import CommandError, call_command
 
+from core.api.uploads import ReceivedFile
 from core.backup import BackupError, Place, back_up, drill, restore
 from core.backup.archive import Reader, Writer
 from tests.commands.conftest import Installation
-from tests.core.backup.conftest import STORED, fill, quiet
+from tests.core.backup.conftest import STORED, fill, names_of_databases, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -71,11 +73,9 @@ def test_what_is_written_meanwhile_is_in_neither_dump_nor_digest(
 
 
 def test_a_drill_finds_everything_equal_and_leaves_nothing(original: Place, tmp_path: Path) -> None:
-    with original.connect() as direct:
-        own = "SELECT array_agg(datname ORDER BY datname) FROM pg_database WHERE starts_with(datname, %s)"
-        before = direct.execute(own, [original.name]).fetchone()
-        seen = drill(original, tmp_path, tell=quiet, storage=fill(InMemoryStorage()))
-        after = direct.execute(own, [original.name]).fetchone()
+    before = names_of_databases(original)
+    seen = drill(original, tmp_path, tell=quiet, storage=fill(InMemoryStorage()))
+    after = names_of_databases(original)
     assert seen.restored is not None
     assert seen.backup is not None
     assert seen.restored.differences == []
@@ -83,6 +83,20 @@ def test_a_drill_finds_everything_equal_and_leaves_nothing(original: Place, tmp_
     assert list(seen.seconds) == ["backup", "restore"]
     assert before == after
     assert list(tmp_path.iterdir()) == []
+
+
+def test_uploads_under_way_are_left_out(
+    original: Place, tmp_path: Path, media: FileSystemStorage, settings: Any
+) -> None:
+    settings.MEDIA_ROOT = media.location
+    fill(media)
+    media.save("artifacts/incoming/kept.txt", ContentFile(b"of that name"))
+    upload = ReceivedFile("report.txt", "text/plain")
+    upload.write(b"the first ha")
+    made = back_up(original, tmp_path, tell=quiet, storage=media)
+    upload.close()
+    with Reader(made.path) as reader:
+        assert reader.media().keys() == {*STORED, "artifacts/incoming/kept.txt"}
 
 
 # --- What can't be ---------------------------------------------------------------------------------
@@ -265,12 +279,6 @@ def test_one_that_is_killed_leaves_nothing_under_its_name(original: Place, tmp_p
     folder.mkdir()
     assert ended(original, tmp_path, "Dumping", signal.SIGKILL, "backup", str(folder)) == -signal.SIGKILL
     assert [path.suffix for path in folder.iterdir()] == [".part"]
-
-
-def names_of_databases(place: Place) -> list[str]:
-    with place.connect() as direct:
-        own = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
-        return [name for (name,) in direct.execute(own, [place.name]).fetchall()]
 
 
 @pytest.mark.parametrize("command", ["backup", "drill", "restore"])

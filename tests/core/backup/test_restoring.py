@@ -20,16 +20,9 @@ from django.core.management import CommandError, call_command
 
 from core.backup import BackupError, Place, databases, files, restore
 from core.backup.archive import DUMP, MEDIA, Reader, Writer
-from tests.core.backup.conftest import STORED, quiet
+from tests.core.backup.conftest import STORED, names_of_databases, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
-
-
-def names_of_databases(place: Place) -> list[str]:
-    """The database, and those beside it that a restore makes of its name; other tests make and drop their own."""
-    with place.connect() as direct:
-        names = [name for (name,) in direct.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()]
-    return [name for name in names if name.startswith(place.name)]
 
 
 def refused(place: Place, source: Path, storage: Any, **options: Any) -> str:
