@@ -16,6 +16,10 @@ from core.backup.wording import one_line
 class BackupCommand(BaseCommand):
     """A command that ends with one line where a backup, the database or a disk refuses, and cleans up at SIGTERM."""
 
+    def tell(self, line: str) -> None:
+        """Write a line of progress to standard error, and not in the red that Django gives to all that goes there."""
+        self.stderr.write(line, str)
+
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Do the work inside.

@@ -23,8 +23,8 @@ class Command(BackupCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Back up, and print the backup's path, alone on standard output."""
         with self.at_work():
-            made = back_up(configured(), options["path"], tell=self.stderr.write)
-        self.stderr.write(
+            made = back_up(configured(), options["path"], tell=self.tell)
+        self.tell(
             f"{len(made.contents.tables)} tables with {made.rows:,} rows, {made.media:,} stored files;"
             f" {megabytes(made.size)}, of which the dump {megabytes(made.dump_size)}."
         )

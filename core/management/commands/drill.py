@@ -27,7 +27,7 @@ class Command(BackupCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Drill, and print what was compared, how large it is and how long it took."""
         with self.at_work():
-            seen = drill(configured(), options["folder"], tell=self.stderr.write)
+            seen = drill(configured(), options["folder"], tell=self.tell)
         made, restored = seen.backup, seen.restored
         assert made is not None
         assert restored is not None

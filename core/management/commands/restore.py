@@ -36,11 +36,11 @@ class Command(BackupCommand):
             connections[alias].close()
             close_pool(alias)  # its connections would keep the database from being renamed
         with self.at_work():
-            seen = restore(place, options["file"], force=options["force"], tell=self.stderr.write)
+            seen = restore(place, options["file"], force=options["force"], tell=self.tell)
         for line in seen.differences:
             self.stderr.write(self.style.ERROR(line))
         if not seen.readable:
-            self.stderr.write(
+            self.tell(
                 self.style.WARNING(
                     "The stored secrets of webhooks and integrations are encrypted with other keys than ENCRYPTION_KEYS"
                     " (or SECRET_KEY) has here: set those of the original."
@@ -53,5 +53,6 @@ class Command(BackupCommand):
         rows = sum(table.number for table in seen.contents.tables.values())
         self.stdout.write(
             f"Restored: {len(seen.contents.tables)} tables with {rows:,} rows, equal to those that were backed up."
-            " Next: `manage.py migrate`, `manage.py roles` where there are two roles, `manage.py doctor`."
+            " Next: `manage.py migrate`, `manage.py doctor`. Where there are two roles: as the one that restored, which"
+            " all belongs to now, `manage.py roles`; then, as the owner, `migrate`, `roles` and `doctor`."
         )

@@ -23,8 +23,8 @@ from django.core.management import CommandError, call_command
 from core.api.uploads import ReceivedFile
 from core.backup import BackupError, Place, back_up, drill, restore
 from core.backup.archive import Reader, Writer
-from tests.commands.conftest import Installation
-from tests.core.backup.conftest import STORED, fill, names_of_databases, quiet
+from core.management.commands.backup import Command
+from tests.core.backup.conftest import STORED, fill, installed, names_of_databases, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -253,18 +253,7 @@ def test_no_password_stands_on_a_command_line_or_in_the_environment(original: Pl
 
 def ended(place: Place, tmp_path: Path, at: str, number: signal.Signals, *arguments: str) -> int:
     """Start a command, send it a signal once it says what begins with ``at``, and return its status."""
-    pieces = {f"DB_{piece.upper()}": place.parameters[piece] for piece in ("host", "port", "user")}
-    installation = Installation(
-        {
-            **pieces,
-            "DB_NAME": place.name,
-            "DATA_DIR": str(tmp_path),
-            "DEBUG": "1",
-            "SECRET_KEY": "only for tests, and for nothing else at all",
-            "PATH": f"{place.programs}{os.pathsep}{os.environ['PATH']}",
-        }
-    )
-    process = installation.start(*arguments)
+    process = installed(place, tmp_path).start(*arguments)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith(at):
@@ -311,6 +300,24 @@ def test_the_command_prints_the_path_alone(tmp_path: Path) -> None:
     assert re.search(r"\d+ tables with [\d,]+ rows, 0 stored files; [\d.]+ MB, of which the dump", err.getvalue())
     with Reader(path) as reader:
         assert sum(reader.check()) > 0
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("_no_files")
+def test_progress_is_not_red(tmp_path: Path) -> None:
+    terminal = Terminal()
+    command = Command(stdout=StringIO(), stderr=terminal, force_color=True)
+    command.stderr.write("An error is.")
+    assert terminal.getvalue().startswith("\x1b[31;1mAn error is.")
+    terminal.truncate(0)
+    call_command(command, str(tmp_path))
+    assert "Digesting" in terminal.getvalue()
+    assert "stored files; " in terminal.getvalue()
+    assert "\x1b[31" not in terminal.getvalue()
 
 
 @pytest.mark.usefixtures("_no_files")
