@@ -4,6 +4,8 @@ They are linted, and their facts compared with the program's: no Docker engine i
 """
 
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -180,6 +182,22 @@ def test_the_database_has_connections_for_more_servers_than_the_documentation_st
     assert 6 * web + 2 * worker + 3 < allowed, "Three are kept for superusers."
     (scaled,) = set(re.findall(r"--scale web=(\d+)", (ROOT / "compose.yaml").read_text()))
     assert int(scaled) <= 6
+
+
+def test_the_proxy_s_names_are_its_own_where_allowed_hosts_is_more_than_one() -> None:
+    (address,) = re.findall(r"^\{\$(\w+)\} \{$", (ROOT / "Caddyfile").read_text(), re.MULTILINE)
+    default, wanted = re.fullmatch(
+        r"\$\{(\w+):-\$\{(\w+):\?[^}]+\}\}", SERVICES["proxy"]["environment"][address]
+    ).groups()  # type: ignore[union-attr]
+    assert default == address == "SITE_ADDRESSES"
+    assert wanted == "ALLOWED_HOSTS"
+    assert "env_file" not in SERVICES["proxy"], "Nothing else of .env is the proxy's business."
+    if caddy := shutil.which("caddy"):
+        given = {"SITE_ADDRESSES": "muster.example.org www.example.org", "PATH": os.environ["PATH"]}
+        done = subprocess.run([caddy, "adapt", "--config", "Caddyfile"], cwd=ROOT, env=given, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        (route,) = json.loads(done.stdout)["apps"]["http"]["servers"]["srv0"]["routes"]
+        assert route["match"] == [{"host": ["muster.example.org", "www.example.org"]}]
 
 
 def test_any_number_of_web_servers_and_workers_can_stand_beside_each_other() -> None:
