@@ -321,6 +321,7 @@ def test_files_are_replaced_only_where_the_database_comes_back_as_it_was(
     assert "pg_restore failed" in refused(empty, cut, media, force=True)
     assert "pg_restore failed" in refused(original, cut, media, force=True)
     assert "It doesn't come back as it was" in refused(original, told, media, force=True)
+    assert media.open("logo.png").read() == b"another"
     assert restore(empty, told, force=True, tell=quiet, storage=media).differences[1:] == [
         "The stored file logo.png was not replaced."
     ]
