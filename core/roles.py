@@ -4,6 +4,9 @@ The serving role reads and writes rows, and no more: it changes no table, trunca
 neither changes nor deletes what is append-only. The rules are triggers and constraints, which only the owner can
 remove; so whatever takes hold of a web process can't write past them.
 
+It makes no temporary tables either: PostgreSQL looks for a name among those first, in statements of triggers too, so
+one called as the audit log is would take its rows.
+
 Triggers run with the rights of who writes. The serving role therefore may write the tables that triggers keep (trace
 summaries, statistics, term vectors); those refuse others' hands by triggers of their own, where that matters.
 """
@@ -41,7 +44,7 @@ TABLES = f"""
     FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND {_RELATION} ORDER BY 1
 """
 SEQUENCES = f"SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'S' AND {_RELATION} ORDER BY 1"
-# Those of triggers too: nobody can call them, and the doctor puts them on temporary tables to compare definitions.
+# Those of triggers too, which nobody can call.
 ROUTINES = f"SELECT p.oid::regprocedure::text FROM pg_proc p WHERE {_ROUTINE} ORDER BY 1"
 # The sequence of a column follows its table.
 NOT_OWNED = f"""
@@ -142,9 +145,8 @@ class Roles:
         cursor.execute(NOT_OWNED, {"owner": owner})
         for kind, name in cursor.fetchall():
             yield f"ALTER {kind} {name} OWNER TO {owner}"
-        yield f"REVOKE ALL ON DATABASE {_quote(database)} FROM PUBLIC"
-        # Temporary tables are the doctor's, who compares definitions by them.
-        yield f"GRANT CONNECT, TEMPORARY ON DATABASE {_quote(database)} TO {_quote(self.serving)}"
+        yield f"REVOKE ALL ON DATABASE {_quote(database)} FROM PUBLIC, {_quote(self.serving)}"
+        yield f"GRANT CONNECT ON DATABASE {_quote(database)} TO {_quote(self.serving)}"
 
     def _grants(self, cursor: Any) -> Iterator[str]:
         """Grant the serving role what it needs of what there is, and nothing else."""

@@ -101,10 +101,16 @@ def test_the_env_file_that_operators_write_configures(tmp_path: Path, monkeypatc
     written = dict(
         line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line and line[0] != "#"
     )
-    assert set(written) == {"ALLOWED_HOSTS", "SECRET_KEY", "ENCRYPTION_KEYS", "DB_PASSWORD"}
+    roles = {"MUSTER_OWNER_PASSWORD", "MUSTER_SERVING_PASSWORD"}
+    assert set(written) == {"ALLOWED_HOSTS", "SECRET_KEY", "ENCRYPTION_KEYS", "DB_PASSWORD", *roles}
+    # All that compose wants, which the comment above its services names too.
+    compose = (ROOT / "compose.yaml").read_text()
+    assert set(re.findall(r"\$\{(\w+):\?", compose)) == set(written)
+    assert [name for name in written if name not in compose.partition("\nname:")[0]] == []
+    assert len({written[name] for name in roles | {"DB_PASSWORD"}}) == 3
     for name, value in written.items():
         monkeypatch.setenv(name, value)
-        assert getattr(env, name).get()
+        assert name in roles or getattr(env, name).get()
 
 
 @pytest.mark.parametrize("block", of("python"), ids=str)

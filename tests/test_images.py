@@ -4,6 +4,8 @@ They are linted, and their facts compared with the program's: no Docker engine i
 """
 
 import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -29,6 +31,14 @@ LAST_STAGE = DOCKERFILE[DOCKERFILE.rindex("\nFROM") :]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+SERVING = ("web", "worker")
+ROLES = {
+    "web": ("muster_serving", "MUSTER_SERVING_PASSWORD"),
+    "worker": ("muster_serving", "MUSTER_SERVING_PASSWORD"),
+    "migrate": ("muster_owner", "MUSTER_OWNER_PASSWORD"),
+    "roles": ("muster_owner", "MUSTER_OWNER_PASSWORD"),
+    "superuser": ("muster", "DB_PASSWORD"),
+}
 VARIABLES = {variable.name for group in env.GROUPS.values() for variable in group}
 
 
@@ -115,19 +125,79 @@ def is_ours(path: str) -> bool:
     return Path(path).is_relative_to(ROOT) and ".venv" not in path
 
 
-def test_compose_starts_web_and_worker_once_one_job_has_migrated() -> None:
-    assert set(SERVICES) == {"proxy", "web", "worker", "migrate", "database", "cache"}
+def test_compose_starts_web_and_worker_once_the_owner_has_migrated_and_granted() -> None:
+    assert set(SERVICES) == {"proxy", *ROLES, "database", "cache"}
     commands = {name: service["command"].split()[0] for name, service in OURS.items()}
-    assert commands == {"web": "serve", "worker": "worker", "migrate": "migrate"}
+    assert commands == {
+        "web": "serve",
+        "worker": "worker",
+        "migrate": "migrate",
+        "roles": "roles",
+        "superuser": "doctor",
+    }
     assert set(commands.values()) <= set(get_commands())
-    for name in ("web", "worker"):
-        assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
-    assert SERVICES["migrate"]["restart"] == "no"
+    for name in SERVING:
+        assert SERVICES[name]["depends_on"]["roles"] == {"condition": "service_completed_successfully"}
+    assert SERVICES["roles"]["depends_on"] == {"migrate": {"condition": "service_completed_successfully"}}
     assert SERVICES["migrate"]["depends_on"] == {"database": {"condition": "service_healthy"}}
+    for name in set(OURS) - set(SERVING):
+        assert SERVICES[name]["restart"] == "no", name
+        assert SERVICES[name]["healthcheck"] == {"disable": True}, name
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"superuser"}
     for name in ("database", "cache"):
         assert SERVICES[name]["healthcheck"]["test"], name
     for service in SERVICES.values():
         assert set(service.get("depends_on", {})) <= set(SERVICES)
+
+
+def test_no_service_has_more_rights_in_the_database_than_it_needs() -> None:
+    assert {name: service["environment"]["DB_USER"] for name, service in OURS.items()} == {
+        name: role for name, (role, _) in ROLES.items()
+    }
+    superuser = SERVICES["database"]["environment"]["POSTGRES_USER"]
+    assert superuser == ROLES["superuser"][0]
+    for name in SERVING:  # .env has the owner's password too, and all of .env is given to them
+        assert SERVICES[name]["env_file"] == ".env"
+        assert SERVICES[name]["environment"]["MUSTER_OWNER_PASSWORD"] == ""
+    # The roles are made where PostgreSQL's image runs what it finds, with the passwords that the services use.
+    (made,) = [volume for volume in SERVICES["database"]["volumes"] if volume.startswith("./")]
+    source, target, mode = made.split(":")
+    assert (Path(target).parent, mode) == (Path("/docker-entrypoint-initdb.d"), "ro")
+    statements = (ROOT / source).read_text()
+    for role, variable in {ROLES["web"], ROLES["migrate"]}:
+        assert f"CREATE ROLE {role} LOGIN" in statements
+        assert re.search(rf"^\\getenv \w+ {variable}$", statements, re.MULTILINE)
+        assert SERVICES["database"]["environment"][variable] == password(role)
+
+
+def password(role: str) -> str:
+    (found,) = {each["environment"]["DB_PASSWORD"] for each in OURS.values() if each["environment"]["DB_USER"] == role}
+    return str(found)
+
+
+def test_the_database_has_connections_for_more_servers_than_the_documentation_starts() -> None:
+    size = env.DB_POOL_SIZE.default + env.DB_MAX_OVERFLOW.default
+    web, worker = env.WEB_WORKERS.default * size, size + 6
+    allowed = int(SERVICES["database"]["command"].split("max_connections=")[1])
+    assert 6 * web + 2 * worker + 3 < allowed, "Three are kept for superusers."
+    (scaled,) = set(re.findall(r"--scale web=(\d+)", (ROOT / "compose.yaml").read_text()))
+    assert int(scaled) <= 6
+
+
+def test_the_proxy_s_names_are_its_own_where_allowed_hosts_is_more_than_one() -> None:
+    (address,) = re.findall(r"^\{\$(\w+)\} \{$", (ROOT / "Caddyfile").read_text(), re.MULTILINE)
+    default, wanted = re.fullmatch(
+        r"\$\{(\w+):-\$\{(\w+):\?[^}]+\}\}", SERVICES["proxy"]["environment"][address]
+    ).groups()  # type: ignore[union-attr]
+    assert default == address == "SITE_ADDRESSES"
+    assert wanted == "ALLOWED_HOSTS"
+    assert "env_file" not in SERVICES["proxy"], "Nothing else of .env is the proxy's business."
+    if caddy := shutil.which("caddy"):
+        given = {"SITE_ADDRESSES": "muster.example.org www.example.org", "PATH": os.environ["PATH"]}
+        done = subprocess.run([caddy, "adapt", "--config", "Caddyfile"], cwd=ROOT, env=given, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        (route,) = json.loads(done.stdout)["apps"]["http"]["servers"]["srv0"]["routes"]
+        assert route["match"] == [{"host": ["muster.example.org", "www.example.org"]}]
 
 
 def test_any_number_of_web_servers_and_workers_can_stand_beside_each_other() -> None:
@@ -152,15 +222,22 @@ def test_our_services_write_nowhere_but_where_files_belong(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_compose_sets_only_variables_that_there_are_and_no_secret(name: str) -> None:
     environment = SERVICES[name]["environment"]
-    assert set(environment) <= VARIABLES
-    for secret in ("SECRET_KEY", "ENCRYPTION_KEYS", "DB_PASSWORD"):
-        assert environment[secret].startswith(f"${{{secret}:?"), "It stands in .env, and without it nothing starts."
-    assert SERVICES["database"]["environment"]["POSTGRES_PASSWORD"] == environment["DB_PASSWORD"]
+    assert set(environment) <= VARIABLES | {"MUSTER_OWNER_PASSWORD"}
+    assert environment["DATABASE_URL"] == "", "One in .env would lead elsewhere, or be another role's."
+    variables = {"SECRET_KEY": "SECRET_KEY", "ENCRYPTION_KEYS": "ENCRYPTION_KEYS", "DB_PASSWORD": ROLES[name][1]}
+    for secret, variable in variables.items():
+        assert environment[secret].startswith(f"${{{variable}:?"), "It stands in .env, and without it nothing starts."
+    assert SERVICES["database"]["environment"]["POSTGRES_PASSWORD"] == password("muster")
+    assert environment["WEB_HOST"] == "0.0.0.0", "The proxy asks from another container."
     assert environment["TRUSTED_PROXY_COUNT"] == "1", "The proxy alone is believed."
 
 
 def test_servers_have_longer_to_stop_than_requests_and_jobs() -> None:
-    assert int(SERVICES["web"]["stop_grace_period"].rstrip("s")) > env.WEB_GRACE_SECONDS.default
+    # As it is pinned: what .env has of it doesn't count.
+    given = int(SERVICES["web"]["environment"]["WEB_GRACE_SECONDS"])
+    assert int(SERVICES["web"]["stop_grace_period"].rstrip("s")) > given
     grace = float(SERVICES["worker"]["command"].split("--grace ")[1])
     assert int(SERVICES["worker"]["stop_grace_period"].rstrip("s")) > grace
-    assert all(volume.partition(":")[0] in COMPOSE["volumes"] for volume in SERVICES["database"]["volumes"])
+    kept = [volume for volume in SERVICES["database"]["volumes"] if not volume.startswith("./")]
+    assert kept
+    assert all(volume.partition(":")[0] in COMPOSE["volumes"] for volume in kept)

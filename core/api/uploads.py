@@ -26,6 +26,7 @@ from core.connections import lend_back
 CHUNK = 64 * 1024
 OVERHEAD = 1024 * 1024  # bytes that the other fields and the boundaries of a body may take beside its file
 STALE_SECONDS = 24 * 60 * 60
+INCOMING = "incoming"  # the folder in which uploads wait, below MEDIA_ROOT: nothing stored has a name there
 
 
 class LengthRequired(APIException):
@@ -38,7 +39,7 @@ class LengthRequired(APIException):
 
 def incoming_folder() -> Path:
     """Return where uploads wait: on the file system of the files they may become, so that one renaming takes over."""
-    return Path(settings.MEDIA_ROOT) / "incoming"
+    return Path(settings.MEDIA_ROOT) / INCOMING
 
 
 def stale_uploads() -> Iterator[Path]:

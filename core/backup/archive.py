@@ -1,9 +1,11 @@
 """The file of a backup: written whole or not at all, and looked through before anything in it is used."""
 
+import errno
 import hashlib
 import io
 import json
 import os
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -13,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from django.core.exceptions import SuspiciousFileOperation
+from django.core.files.utils import validate_file_name
+
 from core.backup.errors import BackupError
 
 MANIFEST = "manifest.json"
@@ -21,6 +26,12 @@ MEDIA = "media/"
 FORMAT = 1
 CHUNK = 1 << 20
 MANIFEST_LIMIT = 256 << 20  # bytes
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+# What reading a ZIP file raises, where something in it was altered.
+ALTERED = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, struct.error)
+# What systems say of a file system that has no hard links, and of one that has no fsync of folders.
+NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+NO_SYNC = {errno.EINVAL, errno.EBADF}
 
 
 @dataclass(frozen=True)
@@ -81,7 +92,7 @@ class Writer:
         self.target = target
         self.entries: dict[str, Entry] = {}
         if target.exists():
-            raise BackupError(f"{target} is there already.")
+            raise self._taken()
         try:
             descriptor, draft = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
         except OSError as error:
@@ -123,18 +134,44 @@ class Writer:
         try:
             os.fsync(self._file.fileno())
             self._file.close()
-            self._draft.rename(self.target)
-            self._draft = None
-            _sync_folder(self.target.parent)
+            self._name(self._draft)
+            try:
+                _sync_folder(self.target.parent)
+            except OSError:
+                self.target.unlink()
+                raise
+        except FileExistsError as error:
+            raise self._taken() from error
         except OSError as error:
             raise unwritable(self.target, error) from error
 
+    def _name(self, draft: Path) -> None:
+        """Give the draft its name, which nothing else may have by now: renaming would replace that."""
+        try:
+            self.target.hardlink_to(draft)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            self.target.touch(exist_ok=False)  # takes the name, if only we can
+            try:
+                draft.rename(self.target)
+            except OSError:
+                self.target.unlink()
+                raise
+            self._draft = None
+
+    def _taken(self) -> BackupError:
+        return BackupError(f"{self.target} is there already.")
+
 
 def _sync_folder(path: Path) -> None:
-    """Bring a folder's new name to disk."""
+    """Bring a folder's new name to disk, where the file system knows how."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in NO_SYNC:
+            raise
     finally:
         os.close(folder)
 
@@ -156,11 +193,15 @@ class Reader:
         try:
             self._zip = zipfile.ZipFile(source)
         except OSError as error:
-            raise BackupError(f"{source} can't be read: {error.strerror}.") from error
-        except zipfile.BadZipFile as error:
+            raise self._unreadable(error) from error
+        except ALTERED as error:
             raise self.broken("it is no ZIP file, or was cut off") from error
-        self.manifest = self._read_manifest()
-        self.entries = {name: Entry(**entry) for name, entry in self.manifest["files"].items()}
+        try:
+            self.manifest = self._read_manifest()
+            self.entries = self._read_entries()
+        except BaseException:
+            self._zip.close()
+            raise
 
     def __enter__(self) -> "Reader":
         return self
@@ -172,14 +213,17 @@ class Reader:
         """Return the error that this is no whole backup."""
         return BackupError(f"{self.source} is no whole backup: {why}.")
 
+    def _unreadable(self, error: OSError) -> BackupError:
+        return BackupError(f"{self.source} can't be read: {error.strerror}.")
+
     def _read_manifest(self) -> dict[str, Any]:
         try:
             if self._zip.getinfo(MANIFEST).file_size > MANIFEST_LIMIT:
                 raise self.broken("its manifest is too large")
-            manifest = json.loads(self._zip.read(MANIFEST))
+            manifest = json.loads(b"".join(self.chunks(MANIFEST)))
             written = manifest.pop("sha256")
             number = manifest["format"]
-        except (KeyError, ValueError, AttributeError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, ValueError, AttributeError, TypeError, RecursionError) as error:
             raise self.broken("its manifest is missing or can't be read") from error
         if written != _digest(manifest):
             raise self.broken("its manifest was altered")
@@ -187,14 +231,30 @@ class Reader:
             raise BackupError(f"{self.source} has the format {number}; this program reads {FORMAT}.")
         return dict(manifest)
 
+    def _read_entries(self) -> dict[str, Entry]:
+        try:
+            files = {name: Entry(int(entry["size"]), entry["sha256"]) for name, entry in self.manifest["files"].items()}
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
+            raise self.broken("its manifest doesn't tell of its files") from error
+        for name in files:
+            try:
+                validate_file_name(name.removeprefix(MEDIA), allow_relative_path=True)
+            except SuspiciousFileOperation as error:
+                raise self.broken(f"{name} leads out of the storage") from error
+        return files
+
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield the content of a file, piece by piece."""
         try:
+            if self._zip.getinfo(name).compress_type not in METHODS:
+                raise self.broken(f"{name} can't be read")
             with self._zip.open(name) as member:
                 while chunk := member.read(CHUNK):
                     yield chunk
-        except (KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (KeyError, *ALTERED) as error:
             raise self.broken(f"{name} can't be read") from error
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def media(self) -> dict[str, Entry]:
         """Return the stored files, by their names in the storage."""

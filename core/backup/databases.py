@@ -7,6 +7,7 @@ from psycopg import Connection, sql
 
 from core.backup.errors import BackupError
 from core.backup.place import Place
+from core.backup.wording import one_line
 
 NAME_LIMIT = 63  # bytes
 PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
@@ -79,19 +80,37 @@ def exchange(place: Place, other: Place, *, kept_as: str) -> None:
 
     Raises:
         psycopg.Error: the role may not do so, or a session doesn't end; nothing has changed then.
+        BackupError: connections to the former database couldn't be allowed again; with the command that does.
     """
+    old, new, kept = map(sql.Identifier, (place.name, other.name, kept_as))
     with _maintenance(place) as direct:
-        old, new, kept = map(sql.Identifier, (place.name, other.name, kept_as))
-        direct.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(old))
+        row = direct.execute("SELECT oid FROM pg_database WHERE datname = %s", [place.name]).fetchone()
+        assert row is not None
         try:
+            direct.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(old))
             for each in (place, other):
                 direct.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [each.name])
             with direct.transaction():
                 direct.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(old, kept))
                 direct.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(new, old))
-            old = kept
         finally:
-            direct.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true").format(old))
+            _allow_connections(place, row[0])
+
+
+def _allow_connections(place: Place, oid: int) -> None:
+    """Allow them to a database, whatever it is called by now, by a connection that nothing has interrupted."""
+    name = place.name
+    command = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS true")
+    try:
+        with _maintenance(place) as direct:
+            ((name,),) = direct.execute("SELECT datname FROM pg_database WHERE oid = %s", [oid]).fetchall()
+            direct.execute(command.format(sql.Identifier(name)))
+    except psycopg.Error as error:
+        words = command.format(sql.Identifier(name)).as_string()
+        raise BackupError(
+            f"Connections to {name} are still refused, since they couldn't be allowed again ({one_line(error)})."
+            f" Do it by psql, in another database: {words};"
+        ) from error
 
 
 def _maintenance(place: Place) -> Connection[Any]:

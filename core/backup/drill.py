@@ -52,8 +52,9 @@ def drill(place: Place, folder: Path | None = None, *, tell: Tell, storage: Stor
     with tempfile.TemporaryDirectory(prefix="muster-drill-", dir=folder) as private:
         with seen.timed("backup"):
             seen.backup = back_up(place, Path(private), tell=tell, storage=storage)
-        other = databases.make_like(place, databases.shortened(place.name, f"_drill_{token_hex(4)}"))
+        other = place.beside(databases.shortened(place.name, f"_drill_{token_hex(4)}"))
         try:
+            databases.make_like(place, other.name)
             with seen.timed("restore"):
                 seen.restored = restore(
                     other, seen.backup.path, tell=tell, storage=FileSystemStorage(Path(private, "media"))

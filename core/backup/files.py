@@ -1,12 +1,13 @@
 """The stored files (media), through Django's storage: folders and S3 alike."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from tempfile import SpooledTemporaryFile
 
 from django.core.files import File
 from django.core.files.storage import Storage
 
+from core.api.uploads import INCOMING
 from core.backup.archive import CHUNK, MEDIA, Entry, Reader, Writer
 from core.backup.errors import BackupError
 
@@ -14,7 +15,7 @@ IN_MEMORY = 16 << 20  # bytes of a file that is restored; larger ones go through
 
 
 def names(storage: Storage, folder: str = "") -> Iterator[str]:
-    """Yield the name of every file in the storage, folder by folder."""
+    """Yield the name of every file in the storage, folder by folder, but of uploads still under way."""
     try:
         folders, files = storage.listdir(folder)
     except FileNotFoundError:  # nothing was stored yet, or the folder has gone meanwhile
@@ -22,7 +23,9 @@ def names(storage: Storage, folder: str = "") -> Iterator[str]:
     for name in sorted(files):
         yield f"{folder}/{name}" if folder else name
     for name in sorted(folders):
-        yield from names(storage, f"{folder}/{name}" if folder else name)
+        path = f"{folder}/{name}" if folder else name
+        if path != INCOMING:
+            yield from names(storage, path)
 
 
 def copy_all(storage: Storage, writer: Writer) -> Iterator[str]:
@@ -54,29 +57,33 @@ def digest(storage: Storage, name: str) -> Entry | None:
     return Entry(size, sha256.hexdigest())
 
 
-def others(storage: Storage, reader: Reader) -> list[str]:
-    """Return the names of the backup's files under which something else is stored."""
-    return [name for name, entry in reader.media().items() if digest(storage, name) not in (None, entry)]
-
-
-def place_all(storage: Storage, reader: Reader) -> Iterator[str]:
-    """Store every file of the backup, unless it is there already, and yield its name.
-
-    Another one of that name is replaced. Files that the backup doesn't know stay (``sweep_artifacts`` removes them).
-
-    Raises:
-        BackupError: the storage keeps it under another name, or gives back another content.
-    """
+def compare(storage: Storage, reader: Reader) -> tuple[list[str], list[str]]:
+    """Return the names of the backup's files that the storage lacks, and of those it has with another content."""
+    absent, different = [], []
     for name, entry in reader.media().items():
         standing = digest(storage, name)
-        if standing != entry:
-            if standing is not None:
+        if standing is None:
+            absent.append(name)
+        elif standing != entry:
+            different.append(name)
+    return absent, different
+
+
+def store(storage: Storage, reader: Reader, names: Iterable[str]) -> Iterator[str]:
+    """Store files of the backup, in place of what has their names, and yield each name.
+
+    Raises:
+        BackupError: the backup can't be read, and what has the name is still stored; or the storage keeps the file
+            under another name, or gives back another content.
+    """
+    for name in names:
+        with SpooledTemporaryFile(max_size=IN_MEMORY) as content:
+            for chunk in reader.chunks(MEDIA + name):
+                content.write(chunk)
+            content.seek(0)
+            if storage.exists(name):
                 storage.delete(name)
-            with SpooledTemporaryFile(max_size=IN_MEMORY) as content:
-                for chunk in reader.chunks(MEDIA + name):
-                    content.write(chunk)
-                content.seek(0)
-                kept = storage.save(name, File(content, name=name))
-            if kept != name or digest(storage, name) != entry:
-                raise BackupError(f"The storage doesn't keep {name} as it was given.")
+            kept = storage.save(name, File(content, name=name))
+        if kept != name or digest(storage, name) != reader.entries[MEDIA + name]:
+            raise BackupError(f"The storage doesn't keep {name} as it was given.")
         yield name

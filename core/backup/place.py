@@ -59,13 +59,16 @@ class Place:
             at_least: the oldest major version that will do.
 
         Raises:
-            BackupError: it isn't there, or is too old.
+            BackupError: it isn't there, doesn't run, or is too old.
         """
         path = str(self.programs / name) if self.programs else shutil.which(name)
         remedy = f"Install PostgreSQL's client programs of version {at_least} or newer (postgresql-client-{at_least})."
         if path is None:
             raise BackupError(f"{name} isn't on the PATH. {remedy}")
-        printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
+        try:
+            printed = subprocess.run([path, "--version"], capture_output=True, text=True, check=True).stdout  # noqa: S603
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BackupError(f"{path} doesn't run: {error}. {remedy}") from error
         version = re.search(r"\) (\d+)", printed)
         if version is None or int(version[1]) < at_least:
             raise BackupError(f"{printed.strip()} ({path}) is too old for what it is to work with. {remedy}")

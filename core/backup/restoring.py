@@ -2,10 +2,11 @@
 
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography.fernet import InvalidToken
@@ -48,9 +49,13 @@ def restore(
     An empty database is filled in one transaction. In place of one that isn't, with ``force``, comes a new one, made
     beside it and compared before they change names; so whatever fails leaves the present one as it is.
 
+    Files that the storage lacks are stored first. Those that it has with another content are replaced, with ``force``,
+    once the database has come back as it was, and before it changes names. Files that the backup doesn't know stay
+    (``sweep_artifacts`` removes them).
+
     Raises:
         BackupError: the backup is broken, or nothing may be overwritten, or it doesn't come back as it was; no
-            database has changed then.
+            database has changed then, and no file that was stored.
         psycopg.Error: the database can't be reached, or refuses.
     """
     with Reader(source) as reader:
@@ -61,19 +66,32 @@ def restore(
             major = direct.info.server_version // 10000
         if major < contents.major:
             raise BackupError(f"The backup is of PostgreSQL {contents.major}, and the server is older: {major}.")
-        _refuse_to_overwrite(place, standing, files.others(storage, reader), force)
+        absent, different = files.compare(storage, reader)
+        _refuse_to_overwrite(place, standing, different, force)
+        store = partial(_store, storage, reader, tell=tell)
         with tempfile.TemporaryDirectory(prefix="muster-") as private:
             listed = _list(place, program, reader, Path(private))
-            tell("Storing the files …")
-            with meter("files", " files", len(reader.media())) as shown:
-                for _ in files.place_all(storage, reader):
-                    shown.update()
+            store(absent)
             if standing is None:
                 found = fill(place, program, reader, listed, tell)
                 kept_as = None
+                wrong = list(differences(contents, found))
+                if wrong:
+                    wrong += [f"The stored file {name} was not replaced." for name in different]
+                else:
+                    store(different)
             else:
-                found, kept_as = _replace(place, program, reader, listed, tell)
-        return Restored(found, list(differences(contents, found)), kept_as, _is_readable(reader))
+                found, kept_as = _replace(place, program, reader, listed, tell, before=partial(store, different))
+                wrong = []
+        return Restored(found, wrong, kept_as, _is_readable(reader))
+
+
+def _store(storage: Storage, reader: Reader, names: list[str], *, tell: Tell) -> None:
+    if names:
+        tell(f"Storing {len(names):,} files …")
+    with meter("files", " files", len(names)) as shown:
+        for _ in files.store(storage, reader, names):
+            shown.update()
 
 
 def check(reader: Reader, tell: Tell) -> Contents:
@@ -86,9 +104,11 @@ def check(reader: Reader, tell: Tell) -> Contents:
     with meter("check", "B", sum(entry.size for entry in reader.entries.values())) as shown:
         for size in reader.check():
             shown.update(size)
+    if not isinstance(reader.manifest.get("key_proof"), str):
+        raise reader.broken("its manifest has no proof of its keys")
     try:
         return Contents.from_json(reader.manifest["contents"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise reader.broken("its manifest tells of no contents") from error
 
 
@@ -155,15 +175,24 @@ def _feed(process: "subprocess.Popen[bytes]", chunks: Iterable[bytes]) -> None:
         process.stdin.close()
 
 
-def _replace(place: Place, program: str, reader: Reader, listed: Path, tell: Tell) -> tuple[Contents, str]:
-    """Restore into a new database, and exchange it for the present one once it is as it should be."""
+def _replace(
+    place: Place, program: str, reader: Reader, listed: Path, tell: Tell, *, before: Callable[[], None]
+) -> tuple[Contents, str]:
+    """Restore into a new database, and exchange it for the present one once it is as it should be.
+
+    Args:
+        place, program, reader, listed, tell: as ``fill`` has them, but for the present database.
+        before: what is to be done before the exchange.
+    """
     wanted = Contents.from_json(reader.manifest["contents"])
     now = f"{datetime.now(UTC):%Y%m%d%H%M%S}"
-    new = databases.make_like(place, databases.shortened(place.name, f"_restored_{now}"))
+    new = place.beside(databases.shortened(place.name, f"_restored_{now}"))
     kept_as = databases.shortened(place.name, f"_before_{now}")
     try:
+        databases.make_like(place, new.name)
         found = fill(new, program, reader, listed, tell)
         _refuse_differing(wanted, found)
+        before()
         tell(f"Exchanging {place.name}, which is kept as {kept_as} …")
         databases.exchange(place, new, kept_as=kept_as)
     except BaseException:

@@ -33,32 +33,48 @@ STRUCTURE: dict[str, Callable[[Examination], Iterator[Finding]]] = {
     "migrations": structure.check_pending,
     "models": structure.check_models,
     "tables": structure.check_tables,
+    "triggers": structure.check_triggers,
+    "workers": work.check_workers,
+    "jobs": work.check_jobs,
+}
+# What compares definitions, for which temporary tables are made: the owner may make them, the serving role mustn't.
+DEFINITIONS: dict[str, Callable[[Examination], Iterator[Finding]]] = {
     "columns": structure.check_columns,
     "indexes": structure.check_indexes,
     "constraints": structure.check_constraints,
     "functions": structure.check_functions,
-    "triggers": structure.check_triggers,
-    "workers": work.check_workers,
-    "jobs": work.check_jobs,
 }
 
 
 def examine() -> Iterator[tuple[str, Finding]]:
     """Run every check; yield each finding, as soon as it is made, with its check's name.
 
-    Where the database is out of reach, the checks that need it are named in a warning instead.
+    Where the database is out of reach, or the role may not compare definitions, the checks that need it are named in a
+    warning instead.
     """
     for name, check in INSTALLATION.items():
         yield from _run(name, check)
     connection = list(_run("connection", server.check_connection))
     yield from connection
     if any(finding.level is Level.PROBLEM for _, finding in connection):
-        yield "database", warning(f"Not checked: {', '.join((*SERVER, *STRUCTURE))}.", "First mend the connection.")
+        names = ", ".join((*SERVER, *STRUCTURE, *DEFINITIONS))
+        yield "database", warning(f"Not checked: {names}.", "First mend the connection.")
         return
     for name, check in SERVER.items():
         yield from _run(name, check)
     examination = Examination()
     for name, look in STRUCTURE.items():
+        yield from _run(name, partial(look, examination))
+    if not server.may_compare():
+        yield (
+            "definitions",
+            warning(
+                f"Not checked: {', '.join(DEFINITIONS)}. This role may make no temporary tables to compare them with.",
+                "Run the doctor as the role that owns the database.",
+            ),
+        )
+        return
+    for name, look in DEFINITIONS.items():
         yield from _run(name, partial(look, examination))
 
 

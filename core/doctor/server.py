@@ -76,6 +76,13 @@ def check_extensions(examination: "Examination") -> Iterator[Finding]:
     yield ok(", ".join(f"{name} {found[name]}" for name in wanted) or "none is needed")
 
 
+def may_compare() -> bool:
+    """Return whether the role may make the temporary tables by which definitions are compared."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY')")
+        return bool(cursor.fetchone()[0])
+
+
 def check_settings() -> Iterator[Finding]:
     """See that the database stores all letters, that triggers fire, and that the two clocks agree."""
     before = timezone.now()

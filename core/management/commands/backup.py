@@ -4,14 +4,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError
-
-from core.backup import BackupError, back_up, configured
-from core.backup.wording import megabytes, one_line
+from core.backup import back_up, configured
+from core.backup.command import BackupCommand
+from core.backup.wording import megabytes
 
 
-class Command(BaseCommand):
+class Command(BackupCommand):
     """Makes a backup of one moment, beside running servers. It has its name once it is whole."""
 
     help = "Back up the database and the stored files: a dump, the files, and a manifest to compare a restore with."
@@ -24,13 +22,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Back up, and print the backup's path, alone on standard output."""
-        try:
-            made = back_up(configured(), options["path"], tell=self.stderr.write)
-        except BackupError as error:
-            raise CommandError(str(error)) from error
-        except psycopg.Error as error:
-            raise CommandError(one_line(error)) from error
-        self.stderr.write(
+        with self.at_work():
+            made = back_up(configured(), options["path"], tell=self.tell)
+        self.tell(
             f"{len(made.contents.tables)} tables with {made.rows:,} rows, {made.media:,} stored files;"
             f" {megabytes(made.size)}, of which the dump {megabytes(made.dump_size)}."
         )

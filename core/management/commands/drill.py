@@ -5,14 +5,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError
-
-from core.backup import BackupError, configured, drill
-from core.backup.wording import megabytes, one_line
+from core.backup import configured, drill
+from core.backup.command import BackupCommand
+from core.backup.wording import megabytes
 
 
-class Command(BaseCommand):
+class Command(BackupCommand):
     """Ends with status 1 when anything differs, which it names."""
 
     help = (
@@ -28,12 +26,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Drill, and print what was compared, how large it is and how long it took."""
-        try:
-            seen = drill(configured(), options["folder"], tell=self.stderr.write)
-        except (BackupError, OSError) as error:
-            raise CommandError(str(error)) from error
-        except psycopg.Error as error:
-            raise CommandError(one_line(error)) from error
+        with self.at_work():
+            seen = drill(configured(), options["folder"], tell=self.tell)
         made, restored = seen.backup, seen.restored
         assert made is not None
         assert restored is not None

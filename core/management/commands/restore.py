@@ -5,16 +5,14 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-import psycopg
-from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
 from config.postgresql.base import close_pool
-from core.backup import BackupError, configured, restore
-from core.backup.wording import one_line
+from core.backup import configured, restore
+from core.backup.command import BackupCommand
 
 
-class Command(BaseCommand):
+class Command(BackupCommand):
     """Ends with status 1 when anything differs from what was backed up, which it names."""
 
     help = "Restore a backup into the configured database and storage, and compare all with its manifest."
@@ -37,16 +35,12 @@ class Command(BaseCommand):
         for alias in connections:
             connections[alias].close()
             close_pool(alias)  # its connections would keep the database from being renamed
-        try:
-            seen = restore(place, options["file"], force=options["force"], tell=self.stderr.write)
-        except BackupError as error:
-            raise CommandError(str(error)) from error
-        except psycopg.Error as error:
-            raise CommandError(one_line(error)) from error
+        with self.at_work():
+            seen = restore(place, options["file"], force=options["force"], tell=self.tell)
         for line in seen.differences:
             self.stderr.write(self.style.ERROR(line))
         if not seen.readable:
-            self.stderr.write(
+            self.tell(
                 self.style.WARNING(
                     "The stored secrets of webhooks and integrations are encrypted with other keys than ENCRYPTION_KEYS"
                     " (or SECRET_KEY) has here: set those of the original."
@@ -59,5 +53,6 @@ class Command(BaseCommand):
         rows = sum(table.number for table in seen.contents.tables.values())
         self.stdout.write(
             f"Restored: {len(seen.contents.tables)} tables with {rows:,} rows, equal to those that were backed up."
-            " Next: `manage.py migrate`, `manage.py roles` where there are two roles, `manage.py doctor`."
+            " Next: `manage.py migrate`, `manage.py doctor`. Where there are two roles: as the one that restored, which"
+            " all belongs to now, `manage.py roles`; then, as the owner, `migrate`, `roles` and `doctor`."
         )

@@ -34,4 +34,4 @@ class Command(BaseCommand):
             ) from error
         self.stdout.write("".join(f"{statement};\n" for statement in statements), ending="")
         if not options["print"]:
-            self.stderr.write(f"Done. A role without a password gets one by psql: \\password {roles.serving}")
+            self.stderr.write(f"Done. A role without a password gets one by psql: \\password {roles.serving}", str)

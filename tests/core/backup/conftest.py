@@ -1,5 +1,6 @@
 """A database with the demo story in it, committed, since pg_dump is another session; and a backup of it, made once."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from agents.models import StoredContent
 from config.postgresql.base import close_pool
 from core.backup import Place, back_up, configured, databases, restore
 from core.models import Organization
+from tests.commands.conftest import Installation
 
 STORED = {
     "artifacts/a/report.txt": b"All settled.\n" * 1000,
@@ -25,6 +27,28 @@ STORED = {
 
 def quiet(line: str) -> None:
     """What the tests are told."""
+
+
+def names_of_databases(place: Place) -> list[str]:
+    """The database, and those beside it that are made of its name; other tests make and drop their own."""
+    with place.connect() as direct:
+        own = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
+        return [name for (name,) in direct.execute(own, [place.name]).fetchall()]
+
+
+def installed(place: Place, data_dir: Path) -> Installation:
+    """Muster on a database, as its commands are started."""
+    pieces = {f"DB_{piece.upper()}": place.parameters[piece] for piece in ("host", "port", "user")}
+    return Installation(
+        {
+            **pieces,
+            "DB_NAME": place.name,
+            "DATA_DIR": str(data_dir),
+            "DEBUG": "1",
+            "SECRET_KEY": "only for tests, and for nothing else at all",
+            "PATH": f"{place.programs}{os.pathsep}{os.environ['PATH']}",
+        }
+    )
 
 
 def fill(storage: Any) -> Any:

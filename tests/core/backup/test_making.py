@@ -1,5 +1,6 @@
 """Backups that are made, and those that can't be."""
 
+import errno
 import json
 import os
 import re
@@ -8,20 +9,22 @@ import signal
 import stat
 import subprocess
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.core.management import CommandError, call_command
 
+from core.api.uploads import ReceivedFile
 from core.backup import BackupError, Place, back_up, drill, restore
-from core.backup.archive import Reader
-from tests.commands.conftest import Installation
-from tests.core.backup.conftest import STORED, fill, quiet
+from core.backup.archive import Reader, Writer
+from core.management.commands.backup import Command
+from tests.core.backup.conftest import STORED, fill, installed, names_of_databases, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -70,11 +73,9 @@ def test_what_is_written_meanwhile_is_in_neither_dump_nor_digest(
 
 
 def test_a_drill_finds_everything_equal_and_leaves_nothing(original: Place, tmp_path: Path) -> None:
-    with original.connect() as direct:
-        own = "SELECT array_agg(datname ORDER BY datname) FROM pg_database WHERE starts_with(datname, %s)"
-        before = direct.execute(own, [original.name]).fetchone()
-        seen = drill(original, tmp_path, tell=quiet, storage=fill(InMemoryStorage()))
-        after = direct.execute(own, [original.name]).fetchone()
+    before = names_of_databases(original)
+    seen = drill(original, tmp_path, tell=quiet, storage=fill(InMemoryStorage()))
+    after = names_of_databases(original)
     assert seen.restored is not None
     assert seen.backup is not None
     assert seen.restored.differences == []
@@ -82,6 +83,20 @@ def test_a_drill_finds_everything_equal_and_leaves_nothing(original: Place, tmp_
     assert list(seen.seconds) == ["backup", "restore"]
     assert before == after
     assert list(tmp_path.iterdir()) == []
+
+
+def test_uploads_under_way_are_left_out(
+    original: Place, tmp_path: Path, media: FileSystemStorage, settings: Any
+) -> None:
+    settings.MEDIA_ROOT = media.location
+    fill(media)
+    media.save("artifacts/incoming/kept.txt", ContentFile(b"of that name"))
+    upload = ReceivedFile("report.txt", "text/plain")
+    upload.write(b"the first ha")
+    made = back_up(original, tmp_path, tell=quiet, storage=media)
+    upload.close()
+    with Reader(made.path) as reader:
+        assert reader.media().keys() == {*STORED, "artifacts/incoming/kept.txt"}
 
 
 # --- What can't be ---------------------------------------------------------------------------------
@@ -107,6 +122,61 @@ def test_a_file_that_is_there_is_not_overwritten(original: Place, tmp_path: Path
     target.write_text("precious")
     assert refused(original, target) == f"{target} is there already."
     assert target.read_text() == "precious"
+
+
+def write(target: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Write a backup of nothing."""
+    with Writer(target) as writer:
+        meanwhile()
+        writer.finish({})
+
+
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the file system have no hard links, as FAT has none."""
+
+    def link(source: Any, target: Any, **options: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_is_not_overwritten(
+    links: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not links:
+        without_links(monkeypatch)
+    target = tmp_path / "backup.zip"
+    write(target)
+    with Reader(target) as reader:
+        assert reader.manifest["files"] == {}
+    target.unlink()
+    with pytest.raises(BackupError, match="is there already"):
+        write(target, lambda: target.write_text("precious"))
+    assert target.read_text() == "precious"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.EIO, True), (errno.EINVAL, False)])
+def test_a_folder_that_cannot_be_brought_to_disk(
+    number: int, refused: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    target = tmp_path / "backup.zip"
+    if refused:
+        with pytest.raises(BackupError, match="can't be written: Input/output error"):
+            write(target)
+        assert list(tmp_path.iterdir()) == []
+    else:  # a file system that knows no such thing
+        write(target)
+        assert list(tmp_path.iterdir()) == [target]
 
 
 @contextmanager
@@ -156,6 +226,8 @@ def test_programs_older_than_the_server_or_missing(
     assert refused(on_path, tmp_path / "backup.zip").startswith(
         "pg_dump isn't on the PATH. Install PostgreSQL's client"
     )
+    program(tmp_path, "echo 'pg_dump: no library' >&2; exit 127")
+    assert refused(on_path, tmp_path / "backup.zip").startswith(f"{tmp_path / 'pg_dump'} doesn't run: ")
     program(tmp_path, "echo 'pg_dump (PostgreSQL) 14.9'")
     assert refused(on_path, tmp_path / "backup.zip").startswith(
         f"pg_dump (PostgreSQL) 14.9 ({tmp_path / 'pg_dump'}) is too old for what it is to work with."
@@ -179,29 +251,38 @@ def test_no_password_stands_on_a_command_line_or_in_the_environment(original: Pl
     assert password not in repr(place)
 
 
-def test_one_that_is_killed_leaves_nothing_under_its_name(original: Place, tmp_path: Path) -> None:
-    pieces = {f"DB_{piece.upper()}": original.parameters[piece] for piece in ("host", "port", "user")}
-    folder = tmp_path / "backups"
-    folder.mkdir()
-    installation = Installation(
-        {
-            **pieces,
-            "DB_NAME": original.name,
-            "DATA_DIR": str(tmp_path),
-            "DEBUG": "1",
-            "SECRET_KEY": "only for tests, and for nothing else at all",
-            "PATH": f"{original.programs}{os.pathsep}{os.environ['PATH']}",
-        }
-    )
-    process = installation.start("backup", str(folder))
+def ended(place: Place, tmp_path: Path, at: str, number: signal.Signals, *arguments: str) -> int:
+    """Start a command, send it a signal once it says what begins with ``at``, and return its status."""
+    process = installed(place, tmp_path).start(*arguments)
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("Dumping"):
-            process.send_signal(signal.SIGKILL)
+        if line.startswith(at):
+            process.send_signal(number)
             break
     process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    return process.returncode
+
+
+def test_one_that_is_killed_leaves_nothing_under_its_name(original: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    assert ended(original, tmp_path, "Dumping", signal.SIGKILL, "backup", str(folder)) == -signal.SIGKILL
     assert [path.suffix for path in folder.iterdir()] == [".part"]
+
+
+@pytest.mark.parametrize("command", ["backup", "drill", "restore"])
+def test_one_that_is_told_to_stop_leaves_nothing(command: str, backup: Path, original: Place, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    at, arguments = {
+        "backup": ("Dumping", [str(folder)]),
+        "drill": ("Restoring into", ["--folder", str(folder)]),
+        "restore": ("Restoring into", ["--force", str(backup)]),
+    }[command]
+    before = names_of_databases(original)
+    assert ended(original, tmp_path, at, signal.SIGTERM, command, *arguments) == 128 + signal.SIGTERM
+    assert list(folder.iterdir()) == []
+    assert names_of_databases(original) == before
 
 
 @pytest.fixture
@@ -219,6 +300,24 @@ def test_the_command_prints_the_path_alone(tmp_path: Path) -> None:
     assert re.search(r"\d+ tables with [\d,]+ rows, 0 stored files; [\d.]+ MB, of which the dump", err.getvalue())
     with Reader(path) as reader:
         assert sum(reader.check()) > 0
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.usefixtures("_no_files")
+def test_progress_is_not_red(tmp_path: Path) -> None:
+    terminal = Terminal()
+    command = Command(stdout=StringIO(), stderr=terminal, force_color=True)
+    command.stderr.write("An error is.")
+    assert terminal.getvalue().startswith("\x1b[31;1mAn error is.")
+    terminal.truncate(0)
+    call_command(command, str(tmp_path))
+    assert "Digesting" in terminal.getvalue()
+    assert "stored files; " in terminal.getvalue()
+    assert "\x1b[31" not in terminal.getvalue()
 
 
 @pytest.mark.usefixtures("_no_files")

@@ -1,11 +1,14 @@
 """Backups that come back, and those that don't: then nothing may have changed."""
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +16,13 @@ import psycopg
 import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
+from django.core.management import CommandError, call_command
 
-from core.backup import BackupError, Place, databases, restore
-from core.backup.archive import DUMP, Reader, Writer
-from tests.core.backup.conftest import STORED, quiet
+from core.backup import BackupError, Place, databases, files, restore
+from core.backup.archive import DUMP, MEDIA, Reader, Writer
+from tests.core.backup.conftest import STORED, names_of_databases, quiet
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
-
-
-def names_of_databases(place: Place) -> list[str]:
-    """The database, and those beside it that a restore makes of its name; other tests make and drop their own."""
-    with place.connect() as direct:
-        names = [name for (name,) in direct.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()]
-    return [name for name in names if name.startswith(place.name)]
 
 
 def refused(place: Place, source: Path, storage: Any, **options: Any) -> str:
@@ -124,6 +121,14 @@ def altered(content: bytes, **changes: Any) -> bytes:
     return json.dumps({**json.loads(content), **changes}).encode()
 
 
+def signed(content: bytes, **changes: Any) -> bytes:
+    """A manifest with other values, and a digest that fits."""
+    manifest = {**json.loads(content), **changes}
+    del manifest["sha256"]
+    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+
+
 CHANGES: dict[str, tuple[Callable[[str, bytes], bytes | None], str]] = {
     "a dump with another byte": (
         lambda name, content: content[:-9] + b"?" + content[-8:] if name == DUMP else content,
@@ -163,6 +168,83 @@ def test_files_that_were_altered(
     assert not Path(media.location).exists()
 
 
+ENTRY = {"size": 1, "sha256": "0" * 64}
+MANIFESTS: dict[str, tuple[dict[str, Any], str]] = {
+    "no files": ({"files": None}, "its manifest doesn't tell of its files"),
+    "a list of files": ({"files": [DUMP]}, "its manifest doesn't tell of its files"),
+    "files without sizes": ({"files": {DUMP: {"sha256": ""}}}, "its manifest doesn't tell of its files"),
+    "a file above the storage": ({"files": {"media/../x": ENTRY}}, "media/../x leads out of the storage"),
+    "a file of the system": ({"files": {"media//etc/x": ENTRY}}, "media//etc/x leads out of the storage"),
+    "no proof of keys": ({"key_proof": None}, "its manifest has no proof of its keys"),
+    "contents of anything": ({"contents": {"major": 1, "tables": []}}, "its manifest tells of no contents"),
+}
+
+
+@pytest.mark.parametrize("case", MANIFESTS)
+def test_manifests_that_were_written_by_hand(
+    case: str, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    changes, reason = MANIFESTS[case]
+    source = rewritten(
+        backup,
+        tmp_path / "hand.zip",
+        lambda name, content: signed(content, **changes) if name == "manifest.json" else content,
+    )
+    assert refused(empty, source, media, force=True) == f"{source} is no whole backup: {reason}."
+    assert not Path(media.location).exists()
+
+
+# Where a file's entry in the ZIP file's directory says how it is packed, and the bytes there.
+PACKING = {
+    "encrypted": (8, b"\x01\x00"),
+    "patched": (8, b"\x20\x00"),
+    "packed by a method that nobody knows": (10, b"\x63\x00"),
+    "packed by another method": (10, b"\x0c\x00"),
+}
+
+
+@pytest.mark.parametrize("case", PACKING)
+def test_files_that_are_packed_otherwise(
+    case: str, backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    offset, packing = PACKING[case]
+    source = tmp_path / "packed.zip"
+    content = bytearray(backup.read_bytes())
+    at = content.rindex(b"media/logo.png") - 46 + offset
+    content[at : at + 2] = packing
+    source.write_bytes(content)
+    assert refused(empty, source, media) == f"{source} is no whole backup: media/logo.png can't be read."
+
+
+def test_a_disk_that_fails(
+    backup: Path, empty: Place, media: FileSystemStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(member: Any, size: int | None = -1) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+    assert refused(empty, backup, media) == f"{backup} can't be read: Input/output error."
+
+
+def test_what_is_refused_is_not_kept_open(backup: Path, tmp_path: Path) -> None:
+    source = rewritten(
+        backup, tmp_path / "none.zip", lambda name, content: None if name == "manifest.json" else content
+    )
+    with pytest.raises(BackupError) as refusal:
+        Reader(source)
+    assert source not in [path.resolve() for path in Path("/proc/self/fd").iterdir()]
+    assert refusal.value.__cause__ is not None, "Who holds the error holds the reader."
+
+
+def test_the_command_says_in_one_line_what_the_storage_refuses(backup: Path, tmp_path: Path, settings: Any) -> None:
+    settings.MEDIA_ROOT = str(tmp_path)
+    (tmp_path / "logo.png").symlink_to("logo.png")
+    for command, path in (("backup", tmp_path / "made.zip"), ("restore", backup), ("drill", tmp_path)):
+        argument = [str(path)] if command != "drill" else []
+        with pytest.raises(CommandError, match="Too many levels of symbolic links"):
+            call_command(command, *argument, stdout=StringIO(), stderr=StringIO())
+
+
 def test_a_file_that_was_added(backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage) -> None:
     source = tmp_path / "more.zip"
     shutil.copy(backup, source)
@@ -180,11 +262,12 @@ def test_a_backup_that_was_cut_off(
     assert refused(empty, source, media) == f"{source} is no whole backup: it is no ZIP file, or was cut off."
 
 
-def with_dump(backup: Path, path: Path, dump: bytes, **changes: Any) -> Path:
-    """A backup whose files are as its manifest says, with another dump in it."""
+def with_dump(backup: Path, path: Path, dump: bytes, stored: Mapping[str, bytes] = {}, **changes: Any) -> Path:
+    """A backup whose files are as its manifest says, with another dump in it, and other stored files."""
     with Reader(backup) as reader, Writer(path) as writer:
-        with writer.file(DUMP) as sink:
-            sink.write(dump)
+        for name, content in {DUMP: dump, **{MEDIA + name: content for name, content in stored.items()}}.items():
+            with writer.file(name) as sink:
+                sink.write(content)
         manifest = {key: value for key, value in reader.manifest.items() if key not in ("files", "format")}
         writer.finish({**manifest, **changes})
     return path
@@ -223,6 +306,45 @@ def test_rows_that_are_not_those_of_the_manifest(
     assert refused(original, source, media, force=True) == "\n".join(["It doesn't come back as it was:", *lines])
 
 
+def test_files_are_replaced_only_where_the_database_comes_back_as_it_was(
+    backup: Path, empty: Place, original: Place, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    media.save("logo.png", ContentFile(b"another"))
+    stored = {"logo.png": b"of the backup", "new.txt": b"new"}
+    dump = zipfile.ZipFile(backup).read(DUMP)
+    cut = with_dump(backup, tmp_path / "cut.zip", dump[: len(dump) * 3 // 4], stored)
+    with Reader(backup) as reader:
+        contents = reader.manifest["contents"]
+    contents["tables"]["public.core_user"]["number"] += 1
+    told = with_dump(backup, tmp_path / "told.zip", dump, stored, contents=contents)
+
+    assert "pg_restore failed" in refused(empty, cut, media, force=True)
+    assert "pg_restore failed" in refused(original, cut, media, force=True)
+    assert "It doesn't come back as it was" in refused(original, told, media, force=True)
+    assert media.open("logo.png").read() == b"another"
+    assert restore(empty, told, force=True, tell=quiet, storage=media).differences[1:] == [
+        "The stored file logo.png was not replaced."
+    ]
+    assert media.open("logo.png").read() == b"another"
+    assert media.open("new.txt").read() == b"new"
+
+
+def test_a_file_stays_where_the_one_in_its_place_cannot_be_read(
+    backup: Path, tmp_path: Path, media: FileSystemStorage
+) -> None:
+    media.save("logo.png", ContentFile(b"another"))
+    source = tmp_path / "later.zip"
+    shutil.copy(backup, source)
+    with Reader(source) as reader:
+        at = zipfile.ZipFile(source).getinfo("media/logo.png").header_offset
+        with source.open("r+b") as file:  # the disk fails after the backup was looked through
+            file.seek(at)
+            file.write(bytes(100))
+        with pytest.raises(BackupError, match=r"media/logo\.png can't be read"):
+            list(files.store(media, reader, ["logo.png"]))
+    assert media.open("logo.png").read() == b"another"
+
+
 def test_a_backup_of_a_newer_server_or_program(
     backup: Path, empty: Place, tmp_path: Path, media: FileSystemStorage
 ) -> None:
@@ -234,10 +356,7 @@ def test_a_backup_of_a_newer_server_or_program(
     def renumber(name: str, content: bytes) -> bytes:
         if name != "manifest.json":
             return content
-        manifest = {**json.loads(content), "format": 2}
-        del manifest["sha256"]
-        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
-        return json.dumps({**manifest, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+        return signed(content, format=2)
 
     source = rewritten(backup, tmp_path / "format.zip", renumber)
     assert refused(empty, source, media) == f"{source} has the format 2; this program reads 1."
