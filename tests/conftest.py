@@ -17,7 +17,7 @@ from pytest_socket import socket_allow_hosts
 
 from core.models import Organization, Role, Scope
 from tests.factories.core import OrganizationFactory
-from tests.kit import database, serving
+from tests.kit import bytecode, database, serving
 from tests.kit.cast import Actor, make_actor
 from tests.kit.client import ApiClient
 
@@ -25,6 +25,10 @@ from tests.kit.client import ApiClient
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let tests run with the rights that web processes and workers have: ``pytest tests/api --as-serving-role``."""
     parser.addoption("--as-serving-role", action="store_true", help="Run on the database as the serving role.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    bytecode.keep(config.rootpath / ".pytest_cache" / "bytecode")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 NOBODY = 65534
+BYTECODE = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 MANAGE_WITHOUT_APPS = """
@@ -48,7 +49,7 @@ class Project:
                 "HOME": str(self.folder),
                 "DJANGO_SETTINGS_MODULE": "config.settings",
                 "PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}",
-                "PYTHONDONTWRITEBYTECODE": "1",
+                **{name: os.environ[name] for name in BYTECODE if name in os.environ},
                 **self.env,
                 **env,
             },
