@@ -10,7 +10,7 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.operations import RunSQL, SeparateDatabaseAndState
 from django.db.migrations.operations.base import Operation
 
-from core.doctor.schema import FUNCTION_MADE, Schema, read_schema, wanted_schema
+from core.doctor.schema import FUNCTION_MADE, Schema, read_schema, wanted_schema, words_of_dumps
 
 
 class Examination:
@@ -65,16 +65,12 @@ class Examination:
     @cached_property
     def wanted(self) -> Schema:
         """Return what the models and the migrations' functions want to stand there."""
-        return self._wanted[0]
+        return wanted_schema(sql for _, sql in self.function_statements())
 
     @cached_property
     def comparable(self) -> Schema:
         """Return what stands in the database, in the words of ``wanted`` where it means the same."""
-        return self.actual.reworded(self._wanted[1])
-
-    @cached_property
-    def _wanted(self) -> tuple[Schema, dict[str, str]]:
-        return wanted_schema(sql for _, sql in self.function_statements())
+        return self.actual.reworded(words_of_dumps(self.wanted, self.actual))
 
     def function_statements(self) -> list[tuple[Migration, str]]:
         """Return the statements by which migrations make functions, each with its migration.

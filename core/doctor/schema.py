@@ -5,14 +5,14 @@ temporary tables, the functions as temporary functions, described as the real on
 difference in any letter of a definition shows, and no permanent object is touched.
 
 One difference means nothing: what PostgreSQL prints of a condition it reads back with more casts than it wrote, so a
-database that was restored from a dump has other words for the same. Therefore the wanted schema is made twice, by
-the models and by its own description.
+database that was restored from a dump has other words for the same. So where something stands in other words, the
+wanted schema is made again by its own description.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from django.apps import apps
 from django.db import ProgrammingError, connection, transaction
 from django.db.migrations.state import ProjectState
 
+TEMPORARY = "pg_my_temp_schema()"
 FUNCTION_MADE = re.compile(r"\bCREATE\s+(?:OR\s+REPLACE\s+)?FUNCTION\s+(\w+)", re.IGNORECASE)
 
 COMMENT = re.compile(r"\bCOMMENT\s+ON\s+FUNCTION\s[^']*'(?:[^']|'')*'\s*;", re.IGNORECASE)
@@ -139,32 +140,48 @@ def read_schema(namespace: str = "current_schema()::regnamespace") -> Schema:
         return Schema(dict(tables), dict(rows(FUNCTIONS)))
 
 
-def wanted_schema(functions: Iterable[str]) -> tuple[Schema, dict[str, str]]:
+def wanted_schema(functions: Iterable[str]) -> Schema:
     """Let PostgreSQL describe what the models want, by temporary tables that are rolled back.
 
     Args:
         functions: the statements that make the functions.
 
-    Returns:
-        The schema, and by the words that a restored dump has for a definition, those that the schema has.
-
     Raises:
         DatabaseError: it can't be made, because a function that a default calls isn't there, for one.
     """
+    with _temporarily():
+        for sql in functions:
+            _make_function(sql)
+        _make_tables()
+        return read_schema(TEMPORARY)
+
+
+def words_of_dumps(wanted: Schema, actual: Schema) -> dict[str, str]:
+    """Return the wanted definitions by the words that a restored dump has for them.
+
+    Where all that stands has the wanted words already, there is nothing to find out.
+    """
+    known = {definition for _, definition in wanted.definitions()}
+    ours = Schema(
+        {name: table for name, table in actual.tables.items() if name in wanted.tables},
+        {name: body for name, body in actual.functions.items() if name in wanted.functions},
+    )
+    if all(definition in known for _, definition in ours.definitions()):
+        return {}
+    with _temporarily():
+        _make_again(wanted)
+        restored = dict(read_schema(TEMPORARY).definitions())
+    return {restored[thing]: definition for thing, definition in wanted.definitions() if thing in restored}
+
+
+@contextmanager
+def _temporarily() -> Iterator[None]:
+    """Let what the block makes be temporary, and roll it back."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)")
-        with transaction.atomic():
-            for sql in functions:
-                _make_function(sql)
-            _make_tables()
-            wanted = read_schema("pg_my_temp_schema()")
-            transaction.set_rollback(True)
-        _make_again(wanted)
-        restored = dict(read_schema("pg_my_temp_schema()").definitions())
+        yield
         transaction.set_rollback(True)
-    words = {restored[thing]: definition for thing, definition in wanted.definitions() if thing in restored}
-    return wanted, words
 
 
 def _make_function(sql: str) -> None:
