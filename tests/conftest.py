@@ -7,6 +7,7 @@ only read core's records.
 """
 
 import gc
+import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,6 +27,11 @@ from tests.kit.client import ApiClient
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let tests run with the rights that web processes and workers have: ``pytest tests/api --as-serving-role``."""
     parser.addoption("--as-serving-role", action="store_true", help="Run on the database as the serving role.")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are processors: many tests wait for programs that they have started."""
+    return len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)) + 1
 
 
 def pytest_configure(config: pytest.Config) -> None:

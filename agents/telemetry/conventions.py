@@ -310,7 +310,7 @@ def _exact() -> dict[str, tuple[str, int]]:
         spelling: (field, rank)
         for field, spellings in TABLE.items()
         for rank, (spelling, _) in enumerate(spellings)
-        if not spelling.endswith(".*")
+        if not spelling.endswith(".*") and spelling != MESSAGE_EVENTS_SPELLING
     }
 
 

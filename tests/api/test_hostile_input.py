@@ -75,7 +75,7 @@ def parameters(route: Route) -> list[str]:
 HOSTILE = ["", "a\0b", "%'\"\\;--", "9" * 400, "NaN", '{"a":"\\u0000"}', "9999-12-31T23:59:59-23:59", ",,,"]
 
 
-@pytest.mark.parametrize(("place", "route"), enumerate(list_routes()), ids=str)
+@pytest.mark.parametrize(("place", "route"), list(enumerate(list_routes())), ids=str)
 def test_no_parameter_is_a_failure(place: int, route: Route, owner: Actor) -> None:
     for number, name in enumerate(parameters(route), place):
         for value in HOSTILE[

@@ -4,10 +4,12 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from agents.telemetry import text
+from agents.telemetry.conventions import MESSAGE_EVENTS_SPELLING
 from agents.telemetry.spans import Evaluation, Span
 from tests.agents.telemetry.otlp_kit import (
     NOW,
@@ -190,6 +192,13 @@ def test_values_of_every_type_stay_in_the_attributes():
     attributes = {"text": "é", "whole": -(2**63), "float": 0.5, "yes": True, "list": [1, ["a"], {}], "map": {"a": {}}}
     span = map_one({**attributes, "bytes": b"\x00\xff", "nan": float("nan"), "infinite": float("inf")})
     assert json.loads(span.attributes) == {**attributes, "bytes": "AP8=", "nan": None, "infinite": None}
+
+
+@pytest.mark.parametrize("value", [5, True, "text", ["text"]])
+def test_no_attribute_passes_for_messages_that_events_told(value: Any):
+    span = map_one({MESSAGE_EVENTS_SPELLING: value, "gen_ai.operation.name": "chat"})
+    assert (span.input, span.output) == (None, None)
+    assert orjson.loads(span.attributes)[MESSAGE_EVENTS_SPELLING] == value
 
 
 def test_nul_is_replaced_everywhere():
