@@ -1,7 +1,5 @@
 """Where uploaded files are kept, as the environment says."""
 
-from importlib.util import find_spec
-
 import pytest
 
 from tests.config.conftest import Project
@@ -17,9 +15,15 @@ def test_a_wrong_url_is_refused(project: Project, url: str) -> None:
     assert project.refusal(STORAGE_URL=url).startswith(f"STORAGE_URL: got {url!r}; wants s3://BUCKET/FOLDER")
 
 
-@pytest.mark.skipif(find_spec("storages") is not None, reason="the extra s3 is installed")
 def test_a_missing_package_is_told(project: Project) -> None:
+    (project.folder / "sitecustomize.py").write_text('import sys\nsys.modules["storages"] = None\n')
     assert "uv sync --extra s3" in project.refusal(STORAGE_URL="s3://bucket/files")
+
+
+def test_a_store_is_taken_with_its_place(project: Project) -> None:
+    store = project.setting("STORAGES['default']['OPTIONS']", STORAGE_URL="s3://bucket/a?endpoint=https://s3.example")
+    assert "'bucket_name': 'bucket', 'location': 'a'" in store
+    assert "'endpoint_url': 'https://s3.example'" in store
 
 
 @pytest.mark.parametrize("name", ["ARTIFACT_MAX_BYTES", "ARTIFACT_MAX_TEXT_BYTES"])

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -13,10 +12,7 @@ from django.test import override_settings
 from tests.kit.client import ApiClient
 from tests.kit.postgres import free_port
 
-pytestmark = [
-    pytest.mark.django_db,
-    pytest.mark.skipif(find_spec("storages") is None, reason="the extra s3 isn't installed"),
-]
+pytestmark = pytest.mark.django_db
 
 
 class Forbidding(BaseHTTPRequestHandler):
