@@ -39,33 +39,32 @@ def forbidden() -> None:
     raise AssertionError("Another thread has asked.")
 
 
-def test_while_one_asks_again_the_others_hear_of_the_failure_just_now() -> None:
+@contextmanager
+def another_asks() -> Iterator[tuple[Lifeline, ThreadPoolExecutor]]:
+    """Give a lifeline that knows of a failure, while another thread asks it again, and succeeds afterwards."""
     lifeline, attempt = Lifeline(), Attempt()
     with pytest.raises(psycopg.OperationalError):
         lifeline.ask(refused)
     with ThreadPoolExecutor() as threads:
         asking = threads.submit(lifeline.ask, attempt)
         assert attempt.begun.wait(10)
-        with pytest.raises(psycopg.OperationalError, match="refused"):
-            lifeline.ask(forbidden)
+        yield lifeline, threads
         attempt.done.set()
         asking.result()
 
 
+def test_while_one_asks_again_the_others_hear_of_the_failure_just_now() -> None:
+    with another_asks() as (lifeline, _), pytest.raises(psycopg.OperationalError, match="refused"):
+        lifeline.ask(forbidden)
+
+
 def test_they_hear_nothing_of_a_failure_long_ago(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "NEWS", 0.0)  # by the next moment, it is long ago
-    lifeline, attempt = Lifeline(), Attempt()
-    with pytest.raises(psycopg.OperationalError):
-        lifeline.ask(refused)
-    with ThreadPoolExecutor() as threads:
-        asking = threads.submit(lifeline.ask, attempt)
-        assert attempt.begun.wait(10)
+    with another_asks() as (lifeline, threads):
         waiting = threads.submit(lifeline.ask, forbidden)
         with pytest.raises(TimeoutError):
             waiting.result(timeout=0.2)
-        attempt.done.set()
-        for each in (asking, waiting):
-            each.result()
+    waiting.result()
 
 
 # --- What counts as an answer ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -216,8 +217,12 @@ def test_while_the_database_is_away_it_says_so(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.django_db(transaction=True)
 def test_all_processes_of_a_server_are_told_of_by_each(tmp_path: Path) -> None:
     with serving(tmp_path, METRICS_TOKEN=TOKEN, TMPDIR=str(tmp_path), workers=2) as server:
-        for _ in range(40):  # each on a connection of its own, which the kernel gives to either process
+        begun, asked = time.monotonic(), 0
+        # Each on a connection of its own, which the kernel gives to either process, once it listens.
+        while asked < 40 or len(list(tmp_path.glob("muster-metrics-*/counter_*.db"))) < 2:
+            assert time.monotonic() < begun + 60, "One of the processes answers nothing."
             urllib.request.urlopen(server.url("/health/live"), timeout=10).close()
+            asked += 1
         urllib.request.urlopen(server.url("/health/db"), timeout=10).close()
         [folder] = tmp_path.glob("muster-metrics-*")
         assert folder.stat().st_mode & 0o777 == 0o700
