@@ -6,7 +6,10 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 
 def prepared_cursor() -> Any:
-    """Return a cursor for a statement that is asked again and again, by key (see config.postgresql)."""
+    """Return a cursor for a statement that is asked again and again, by key (see config.postgresql).
+
+    Not for writes in an audit context: it goes with those in one message, and what is prepared is one command.
+    """
     connection: Any = connections[DEFAULT_DB_ALIAS]
     return connection.prepared_cursor()
 

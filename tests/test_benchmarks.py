@@ -3,41 +3,17 @@
 import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from tests.benchmarks import load, outages, serving
+from tests.core.receiver import receiving
 from tests.kit.server import database_url
 
 
-class Failing(BaseHTTPRequestHandler):
-    """A server that serves nobody."""
-
-    def do_GET(self) -> None:
-        self.send_error(500)
-
-    def log_message(self, *_: Any) -> None:
-        """Be quiet."""
-
-
-@pytest.fixture
-def failing() -> Iterator[int]:
-    """The port of a server that serves nobody."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
-
-
-def test_no_figures_come_of_requests_that_fail(failing: int) -> None:
-    with pytest.raises(AssertionError, match="500"):
-        load.measure(failing, "key", ["/"], 0.1)
+def test_no_figures_come_of_requests_that_fail() -> None:
+    with receiving(lambda request: (500, {}, b"")) as failing, pytest.raises(AssertionError, match="500"):
+        load.measure(failing.port, "key", ["/"], 0.1)
 
 
 @pytest.mark.django_db

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 NOBODY = 65534
-BYTECODE = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 MANAGE_WITHOUT_APPS = """
@@ -49,7 +48,7 @@ class Project:
                 "HOME": str(self.folder),
                 "DJANGO_SETTINGS_MODULE": "config.settings",
                 "PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}",
-                **{name: os.environ[name] for name in BYTECODE if name in os.environ},
+                "PYTHONPYCACHEPREFIX": os.environ.get("PYTHONPYCACHEPREFIX", ""),  # see tests.kit.bytecode
                 **self.env,
                 **env,
             },

@@ -73,6 +73,9 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
         def do_GET(self) -> None:
             self.do_POST()
 
+        def do_HEAD(self) -> None:
+            self.do_POST()
+
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing."""
 

@@ -1,40 +1,24 @@
 """Health when the store of files fails in the ways of its own library."""
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from typing import Any
 
 import pytest
 from django.test import override_settings
 
+from tests.core.receiver import receiving
 from tests.kit.client import ApiClient
 from tests.kit.postgres import free_port
 
 pytestmark = pytest.mark.django_db
 
 
-class Forbidding(BaseHTTPRequestHandler):
-    """A store that lets nobody in."""
-
-    def do_HEAD(self) -> None:
-        self.send_response(403)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Be quiet."""
-
-
 @pytest.fixture
 def forbidding() -> Iterator[str]:
     """The address of a store that lets nobody in."""
-    with HTTPServer(("127.0.0.1", 0), Forbidding) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with receiving(lambda request: (403, {}, b"")) as store:
+        yield store.url("")
 
 
 KEYS = {"access_key": "any", "secret_key": "one"}
