@@ -7,8 +7,9 @@ collection. (Adding reciprocal ranks instead makes the worse side count as much 
 
 import html
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -138,6 +139,25 @@ class Source:
     weight: float
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How many chunks the organization has, how many vectors all have together, and how many chunks are searched."""
+
+    everything: float
+    vectors: float
+    chunks: float
+
+    @property
+    def share(self) -> float:
+        """Return what share of the organization's chunks is searched."""
+        return self.chunks / (self.everything or 1)
+
+    @property
+    def wants_index(self) -> bool:
+        """Return whether the vectors are found by an index."""
+        return self.chunks > EXACT_CHUNKS and self.chunks**2 > INDEX_COST * self.vectors
+
+
 def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, Vectors] | None = None) -> list[Hit]:
     """Return the chunks of an organization that answer a question, the best first.
 
@@ -150,7 +170,7 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
         EmbeddingError: the question has no vector, or a collection's model is unknown here.
         EmbedderUnavailable: an embedder can't be reached; a search by text needs none.
     """
-    sources, is_all = _sources(organization_id, question)
+    sources, extent = _sources(organization_id, question)
     if not sources:
         return []
     if question.mode == Mode.TEXT:
@@ -175,28 +195,34 @@ def search(*, organization_id: UUID, question: Question, vectors: Mapping[str, V
         **_filter_values(filters),
     }
     given |= {f"model_{number}": model for number, model in enumerate(vectors)}
-    whole = is_all and len({source.model for source in sources}) == 1
-    with transaction.atomic(), prepared_cursor() as cursor:
-        share, by_index = _extent(cursor, given, filters, is_all)
-        statement = sql.statement(
-            mode=question.mode.value,
-            scope=sql.scope(all_collections=whole, filters=filters),
-            dimensions=[len(vector) for vector in vectors.values()],
-            by_index=by_index,
-        )
-        cursor.execute(statement, given | {"share": share})
+    if filters or question.collections:
+        extent = replace(extent, chunks=_chunks_among(given, filters))
+    statement = sql.statement(
+        mode=question.mode.value,
+        scope=sql.scope(
+            all_collections=not question.collections and len({source.model for source in sources}) == 1,
+            filters=filters,
+        ),
+        dimensions=[len(vector) for vector in vectors.values()],
+        by_index=extent.wants_index,
+    )
+    with _iterating() if extent.wants_index else nullcontext(), prepared_cursor() as cursor:
+        cursor.execute(statement, given | {"share": extent.share})
         return [_hit(row) for row in cursor.fetchall()]
 
 
-def _sources(organization_id: UUID, question: Question) -> tuple[list[Source], bool]:
-    """Return the collections to search, and whether they are all."""
+def _sources(organization_id: UUID, question: Question) -> tuple[list[Source], Extent]:
+    """Return the collections to search, and how much there is, of all collections as yet."""
     with prepared_cursor() as cursor:
         cursor.execute(sql.SOURCES, {"organization": organization_id})
-        found = [Source(*row) for row in cursor.fetchall()]
+        found = cursor.fetchall()
+    sources = [Source(*row[:3]) for row in found]
+    everything, rows = found[0][3:] if found else (0, 0)
+    extent = Extent(everything, rows, chunks=everything)
     if not question.collections:
-        return found, True
+        return sources, extent
     asked = set(question.collections)
-    return [source for source in found if source.id in asked], False
+    return [source for source in sources if source.id in asked], extent
 
 
 def vectors_of(text: str, models: set[str]) -> dict[str, Vectors]:
@@ -210,16 +236,21 @@ def _filter_values(filters: Mapping[str, Any]) -> dict[str, Any]:
     return {name: Jsonb(value) if name == "metadata" else value for name, value in filters.items()}
 
 
-def _extent(cursor: Any, given: Mapping[str, Any], filters: Mapping[str, Any], is_all: bool) -> tuple[float, bool]:
-    """Return what share of the organization's chunks is searched, and whether their vectors are found by an index."""
-    cursor.execute(sql.EXTENT, given)
-    everything, rows, *_ = cursor.fetchone()
-    chunks = everything
-    if filters or not is_all:
+def _chunks_among(given: Mapping[str, Any], filters: Mapping[str, Any]) -> float:
+    """Return how many chunks the collections and the filters leave to search."""
+    with prepared_cursor() as cursor:
         cursor.execute(sql.extent(filters), given)
         [chunks] = cursor.fetchone()
-    by_index = chunks > EXACT_CHUNKS and chunks**2 > INDEX_COST * rows
-    return float(chunks) / float(everything or 1), by_index
+    return float(chunks)
+
+
+@contextmanager
+def _iterating() -> Iterator[None]:
+    """Let the index of vectors go on until it has found enough, for a transaction."""
+    with transaction.atomic():
+        with prepared_cursor() as cursor:
+            cursor.execute(sql.BY_INDEX)
+        yield
 
 
 def _hit(row: Sequence[Any]) -> Hit:

@@ -15,21 +15,19 @@ from collections.abc import Iterable
 from core.database_functions import make
 from knowledge.sql.terms import DIMENSIONS
 
+# The collections, and with each how large the organization and the table of vectors are.
 SOURCES = """
-    SELECT id, search_model, hybrid_weight FROM knowledge_collection
+    SELECT id, search_model, hybrid_weight,
+           (SELECT coalesce(sum(chunks), 0)::float8 FROM knowledge_documentfrequency
+             WHERE organization_id = %(organization)s AND lexeme = ''),
+           (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'knowledge_embedding'::regclass)
+      FROM knowledge_collection
      WHERE organization_id = %(organization)s ORDER BY id
 """
 
-# How large the organization and the table of vectors are; along with it, settings of the transaction. Compiling takes
-# longer than the search. Without iterative scans, HNSW looks at the nearest of all organizations, and then finds that
-# few of them are this one's.
-EXTENT = """
-    SELECT (SELECT coalesce(sum(chunks), 0) FROM knowledge_documentfrequency
-             WHERE organization_id = %(organization)s AND lexeme = ''),
-           (SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = 'knowledge_embedding'::regclass),
-           set_config('jit', 'off', true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
-           set_config('hnsw.ef_search', '100', true)
-"""
+# For the transaction. Without iterative scans, HNSW looks at the nearest of all organizations, and then finds that few
+# of them are this one's.
+BY_INDEX = "SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '100', true)"
 
 EXTENT_OF_SOME = """
     SELECT coalesce(sum(chunk_count), 0) FROM knowledge_document AS document

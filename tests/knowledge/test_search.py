@@ -161,7 +161,7 @@ def test_a_search_takes_few_queries(collection: Collection) -> None:
     with CaptureQueriesContext(connection) as queries:
         ask(collection.organization, "cats", metadata={"team": "home"}, neighbours=2)
     ours = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert len(ours) == 4  # collections, sizes, how many pass the filters, and the search
+    assert len(ours) == 3  # collections and sizes, how many pass the filters, and the search
 
 
 # --- What a hit shows ------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ def test_without_iterative_scans_it_would_not(
 ) -> None:
     """The control: the test above would see an index that stops at the nearest of all organizations."""
     by_index(monkeypatch)
-    monkeypatch.setattr(service.sql, "EXTENT", service.sql.EXTENT.replace("relaxed_order", "off"))
+    monkeypatch.setattr(service.sql, "BY_INDEX", service.sql.BY_INDEX.replace("relaxed_order", "off"))
     asked = Question("?", mode=Mode.VECTOR)
     assert search(organization_id=organization.pk, question=asked, vectors={MINILM: crowded}) == []
 
@@ -340,11 +340,10 @@ def test_large_organizations_search_by_index(
     organization: Organization, crowded: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is large is told by the organization's chunks and the table's rows."""
-    given: dict[str, Any] = {"organization": organization.pk}
     run("ANALYZE knowledge_embedding")
-    with connection.cursor() as cursor:
-        for exact, cost, expected in ((20_000, 0, False), (59, 0, True), (60, 0, False), (59, 2, True), (59, 3, False)):
-            monkeypatch.setattr(service, "EXACT_CHUNKS", exact)
-            monkeypatch.setattr(service, "INDEX_COST", cost)
-            assert service._extent(cursor, given, {}, True) == (1.0, expected)
+    for exact, cost, expected in ((20_000, 0, False), (59, 0, True), (60, 0, False), (59, 2, True), (59, 3, False)):
+        monkeypatch.setattr(service, "EXACT_CHUNKS", exact)
+        monkeypatch.setattr(service, "INDEX_COST", cost)
+        _, extent = service._sources(organization.pk, Question("?"))
+        assert (extent.share, extent.wants_index) == (1.0, expected)
     assert Embedding.objects.count() == 1560
