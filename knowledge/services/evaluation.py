@@ -13,7 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from knowledge.embedders import Vectors
-from knowledge.models import Collection
+from knowledge.models import Collection, Document
 from knowledge.services.search import CANDIDATES, Hit, Mode, Question, search, vectors_of
 
 STEPS = [step / 20 for step in range(21)]  # the weights that are tried: 0, 0.05, …, 1
@@ -110,6 +110,13 @@ def evaluate(
         {mode: quality(rankings, relevant) for mode, rankings in found.items()},
         {weight: quality(rankings, relevant) for weight, rankings in by_weight.items()},
     )
+
+
+def missing(collection: Collection, questions: Iterable[Judged]) -> list[str]:
+    """Return the relevant documents that the collection doesn't have, by id: nothing could find these."""
+    relevant = {key for question in questions for key in question.relevant}
+    found = Document.objects.filter(collection=collection, document_id__in=relevant, deleted_at=None)
+    return sorted(relevant.difference(found.values_list("document_id", flat=True)))
 
 
 def best_weight(by_weight: Mapping[float, Quality]) -> float:

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from core.models import AuditEvent, Organization
-from knowledge.models import Collection
+from knowledge.models import Collection, Document
 from knowledge.services import evaluation
 from knowledge.services.evaluation import Judged, Quality, QuestionsError, best_weight, quality, read_questions
 from knowledge.services.search import Mode
@@ -144,6 +144,21 @@ def test_what_cannot_be_evaluated_is_told(collection: Collection, tmp_path: Path
         call_command("evaluate_search", "Parts", tmp_path / "lost")
     with pytest.raises(CommandError, match="Line 1"):
         call_command("evaluate_search", "Parts", written(tmp_path, "no"))
+
+
+@pytest.mark.django_db
+def test_documents_that_are_not_there_are_told(collection: Collection, tmp_path: Path, capsys: Any) -> None:
+    def warned(*relevant: str) -> str:
+        row = {"text": "which valve is xk1?", "relevant": relevant}
+        call_command("evaluate_search", "Parts", written(tmp_path, row))
+        return str(capsys.readouterr().err)
+
+    said = "The collection hasn't"
+    assert said not in warned("part-1", "part-2")
+    assert f"{said} 1 of the documents that are said to be relevant: part-x." in warned("part-1", "part-x")
+    assert f"{said} 2 of the documents that are said to be relevant: part-x and others." in warned("part-y", "part-x")
+    Document.objects.get(document_id="part-1").delete()
+    assert f"{said} 1 of the documents that are said to be relevant: part-1." in warned("part-1")
 
 
 @pytest.mark.django_db

@@ -118,14 +118,14 @@ def test_commoner_words_bring_no_candidates_of_their_own_but_count(
     collection: Collection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shelve(collection, "The wing.", "A wing!", "Wings?", "On drag and wings.", title="More")
-    monkeypatch.setattr(service, "WORD_BUDGET", 2)
+    monkeypatch.setitem(service.WORD_BUDGET, Mode.TEXT, 2)
     hits = ask(collection.organization, "drag of a wing", mode=Mode.TEXT)
     assert texts(hits)[0] == "On drag and wings."
     assert {hit.text for hit in hits} == {"On drag and wings.", "Drag rises there."}
     scores = bm25(collection.organization, ["drag", "wing"])
     assert [hit.score for hit in hits] == [pytest.approx(scores[hit.chunk], rel=1e-4) for hit in hits]
     # The rarest word brings candidates whatever the budget.
-    monkeypatch.setattr(service, "WORD_BUDGET", 0)
+    monkeypatch.setitem(service.WORD_BUDGET, Mode.TEXT, 0)
     assert len(ask(collection.organization, "drag of a wing", mode=Mode.TEXT)) == 2
 
 

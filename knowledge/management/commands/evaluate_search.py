@@ -9,7 +9,15 @@ from django.core.management.base import BaseCommand, CommandError
 from core import audit
 from knowledge.embedders import EmbeddingError
 from knowledge.management.naming import add_collection, find_collection
-from knowledge.services.evaluation import Quality, QuestionsError, best_weight, evaluate, read_questions, set_weight
+from knowledge.services.evaluation import (
+    Quality,
+    QuestionsError,
+    best_weight,
+    evaluate,
+    missing,
+    read_questions,
+    set_weight,
+)
 
 HEADINGS = ("", "nDCG@10", "recall@5", "recall@10", "MRR@10")
 
@@ -32,6 +40,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no collection {options['collection']}.")
         try:
             questions = read_questions(options["questions"])
+            self._warn(missing(collection, questions))
             modes, by_weight = evaluate(
                 collection=collection, questions=questions, asked=self._progress(len(questions))
             )
@@ -47,6 +56,11 @@ class Command(BaseCommand):
             with audit.context("command", details={"command": "evaluate_search"}):
                 set_weight(collection_id=collection.pk, weight=best)
             self.stdout.write(self.style.SUCCESS(f"The hybrid weight is {best:g} now."))
+
+    def _warn(self, missing: list[str]) -> None:
+        if missing:
+            text = f"The collection hasn't {len(missing)} of the documents that are said to be relevant: {missing[0]}"
+            self.stderr.write(self.style.WARNING(text + (" and others." if missing[1:] else ".")))
 
     def _progress(self, total: int) -> Any:
         done = 0
