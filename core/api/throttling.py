@@ -15,7 +15,7 @@ from django.http.response import HttpResponseBase
 from rest_framework import exceptions
 
 from core.limits.rates import WINDOW_SECONDS, Limiter, Quota, Standing, Verdict
-from core.limits.stores import CacheStore, DatabaseStore
+from core.limits.stores import DatabaseStore
 
 if TYPE_CHECKING:
     from core.api.authentication import Principal
@@ -47,8 +47,11 @@ def seconds_of(standing: Standing) -> int:
 @cache
 def limiter() -> Limiter:
     """Return the limiter of this process."""
-    database = DatabaseStore()
-    return Limiter(CacheStore(settings.CACHE_URL, database) if settings.CACHE_URL else database)
+    if not settings.CACHE_URL:
+        return Limiter(DatabaseStore())
+    from core.limits.cache import CacheStore
+
+    return Limiter(CacheStore(settings.CACHE_URL, DatabaseStore()))
 
 
 class KnownKeys:

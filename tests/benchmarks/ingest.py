@@ -102,7 +102,7 @@ def main() -> None:
         wall = time.perf_counter() - began
         processes = [*serving.family(server), *serving.postgres(database)]
         cpu = serving.cpu_seconds(processes) - cpu
-        memory = sum(serving.resident_bytes(process) for process in serving.family(server))
+        above, *workers = (serving.resident_bytes(process) / 2**20 for process in serving.family(server))
     sent = options.batch * len(bodies)
     stored = rows() - before - warm
     cuts = quantiles((each * 1_000 for each in took), n=100)
@@ -110,7 +110,7 @@ def main() -> None:
     print(f"  {sent / wall:10,.0f} spans/s      p50 {cuts[49]:.0f} ms   p99 {cuts[98]:.0f} ms a request")
     print(f"  {cpu / sent * 1_000:10.3f} CPU seconds a thousand spans, PostgreSQL's share with them")
     print(f"  {(size() - bytes_before) / (stored + warm):10,.0f} bytes a span on disk")
-    print(f"  {memory / 2**20:10,.0f} MB of memory, all of the server's processes")
+    print(f"  {sum(workers):10,.0f} MB of memory in the workers, {above:.0f} in the process that starts them")
 
 
 if __name__ == "__main__":

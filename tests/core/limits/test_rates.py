@@ -12,9 +12,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from core.limits.cache import PREFIX, CacheStore
 from core.limits.models import RateWindow
 from core.limits.rates import LARGEST_BLOCK, Limiter, Quota, Store, Verdict, block
-from core.limits.stores import PREFIX, CacheStore, DatabaseStore
+from core.limits.stores import DatabaseStore
 from core.limits.tasks import forget_counts
 from tests.core.limits.conftest import CacheServer
 from tests.kit.races import errors, race, values
@@ -150,6 +151,7 @@ django.setup()
 from core.api.throttling import limiter
 from core.limits.rates import Quota
 quota = Quota("key", "api:key:a", int(sys.argv[1]))
+limiter()
 print("ready", flush=True)
 sys.stdin.readline()
 print(json.dumps([limiter().take([quota]).admitted for _ in range(int(sys.argv[1]) + 1)]))
@@ -202,7 +204,7 @@ def test_the_database_counts_while_the_cache_is_away(
     cache_server.stop()
     assert admitted(limiter, quota(20), attempts=50) == 20
     assert RateWindow.objects.get().used == 20
-    assert [record.levelname for record in caplog.records if record.name == "core.limits.stores"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name == "core.limits.cache"] == ["WARNING"]
     assert str(cache_server.socket) not in caplog.text
 
 
