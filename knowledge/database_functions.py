@@ -3,7 +3,7 @@
 from pgvector.django import VectorExtension
 
 from core.database_functions import make
-from knowledge.sql import search, terms
+from knowledge.sql import search, terms, words
 
 CONFIGURATION = """
 CREATE FUNCTION knowledge_configuration(language text) RETURNS regconfig
@@ -41,17 +41,6 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $body$
     END
 $body$;
 COMMENT ON FUNCTION knowledge_configuration(text) IS 'The text search configuration of a language code.';
-"""
-
-LEXEMES = """
-CREATE FUNCTION knowledge_lexemes(language text, headings text[], body text) RETURNS tsvector
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Parsed now: a dump is restored without a search path, where a text would find no function of ours.
-BEGIN ATOMIC
-    SELECT to_tsvector(knowledge_configuration(language), concat_ws(E'\\n', array_to_string(headings, E'\\n'), body));
-END;
-COMMENT ON FUNCTION knowledge_lexemes(text, text[], text) IS
-    'The stems of a passage and of the headings above it, by the rules of its language.';
 """
 
 KEEP_DOCUMENT = """
@@ -110,7 +99,7 @@ COMMENT ON FUNCTION knowledge_count_chunks() IS 'Keeps the count of a document''
 OPERATIONS = [
     VectorExtension(),
     make("knowledge_configuration", CONFIGURATION),
-    make("knowledge_lexemes", LEXEMES),
+    *words.OPERATIONS,
     make("knowledge_keep_document", KEEP_DOCUMENT),
     make("knowledge_drop_chunks", DROP_CHUNKS),
     make("knowledge_count_chunks", COUNT_CHUNKS),

@@ -7,6 +7,7 @@ collection. (Adding reciprocal ranks instead makes the worse side count as much 
 
 import html
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -33,6 +34,7 @@ EXACT_CHUNKS = 20_000
 INDEX_COST = 10 * CANDIDATES
 # Characters that no language has (Unicode's private use area) surround matched words until all else is escaped.
 START, STOP = "\ue000", "\ue001"
+MARKS = re.compile(f"[{START}{STOP}]")
 
 
 class Mode(models.TextChoices):
@@ -256,9 +258,18 @@ def _iterating() -> Iterator[None]:
         yield
 
 
+def _marked(text: str, words: str) -> str:
+    """Return the text as HTML with the marks of its words, which are as long as it is but for these."""
+    parts, place = [], 0
+    for number, part in enumerate(MARKS.split(words)):
+        parts += [html.escape(text[place : place + len(part)]), "</mark>" if number % 2 else "<mark>"]
+        place += len(part)
+    return "".join([*parts[:-1], html.escape(text[place:])])
+
+
 def _hit(row: Sequence[Any]) -> Hit:
     values = dict(zip(sql.COLUMNS, row, strict=True))
-    marked = html.escape(values["marked"]).replace(START, "<mark>").replace(STOP, "</mark>")
+    marked = _marked(values["text"], values["marked"])
     beside = json.loads(values["neighbours"])  # Django leaves parsing to its fields
     neighbours = [Neighbour(UUID(each["id"]), each["position"], each["text"]) for each in beside]
     metadata = json.loads(values["metadata"])

@@ -41,23 +41,33 @@ IN_DOCUMENTS = {
 }
 
 _WORDS = f"""
-    -- The question's lexemes, by the rules of each language that the organization has documents of.
-    asked AS MATERIALIZED (
-        SELECT DISTINCT lexeme
-          FROM (SELECT language FROM knowledge_documentfrequency
-                 WHERE organization_id = %(organization)s AND lexeme = '') AS languages
-          CROSS JOIN LATERAL unnest(
-              tsvector_to_array(to_tsvector(knowledge_configuration(language), %(query)s))) AS lexeme
-    ), extent AS (
-        SELECT coalesce(sum(chunks), 0) AS chunks FROM knowledge_documentfrequency
+    languages AS (
+        SELECT language, chunks FROM knowledge_documentfrequency
          WHERE organization_id = %(organization)s AND lexeme = ''
-    ), words AS MATERIALIZED (
-        SELECT asked.lexeme, sum(known.chunks) AS frequency,
-               ln(1 + ((SELECT chunks FROM extent) - sum(known.chunks) + 0.5) / (sum(known.chunks) + 0.5)) AS rarity
+    ), asked AS MATERIALIZED (
+        -- The question's words, as each language that the organization has documents of would store them.
+        SELECT word, language, languages.chunks AS everywhere, lexeme
+          FROM (SELECT DISTINCT unnest(string_to_array(knowledge_words(%(query)s), ' ')), true
+                UNION ALL SELECT unnest(knowledge_compounds(%(query)s)), false) AS words (word, is_plain)
+         CROSS JOIN languages
+          LEFT JOIN LATERAL unnest(CASE WHEN is_plain
+                    THEN tsvector_to_array(to_tsvector(knowledge_configuration(language), word))
+                    ELSE ARRAY[word] END) AS lexeme ON true
+         WHERE word <> ''
+    ), known AS (
+        -- A word that a language doesn't store, such as “the”, counts as one that stands everywhere in it. Else it
+        -- would seem rare, and outweigh all others, where a few documents are in a language that does store it.
+        SELECT asked.lexeme, stored.chunks IS NOT NULL AS is_stored,
+               sum(CASE WHEN asked.lexeme IS NULL THEN everywhere ELSE coalesce(stored.chunks, 0) END)
+                   OVER (PARTITION BY word) AS frequency
           FROM asked
-          JOIN knowledge_documentfrequency AS known
-            ON known.organization_id = %(organization)s AND known.lexeme = asked.lexeme
-         GROUP BY asked.lexeme
+          LEFT JOIN knowledge_documentfrequency AS stored
+            ON stored.organization_id = %(organization)s AND stored.lexeme = asked.lexeme
+           AND stored.language = asked.language
+    ), words AS MATERIALIZED (
+        SELECT lexeme, max(frequency) AS frequency,
+               ln(1 + ((SELECT sum(chunks) FROM languages) - max(frequency) + 0.5) / (max(frequency) + 0.5)) AS rarity
+          FROM known WHERE is_stored GROUP BY lexeme
     ), rare AS (
         -- The rarest word in any case, and of the others as many as bring no more than the budget of chunks.
         SELECT lexeme
@@ -66,7 +76,7 @@ _WORDS = f"""
          WHERE place = 1 OR chunks * %(share)s <= %(budget)s
     ), question AS MATERIALIZED (
         SELECT (SELECT knowledge_term_keys(%(organization)s, array_agg(lexeme)) FROM rare) AS candidates,
-               (SELECT string_agg(knowledge_query_word(lexeme), '|')::tsquery FROM asked) AS marks,
+               (SELECT string_agg(knowledge_query_word(lexeme), '|')::tsquery FROM words) AS marks,
                (SELECT concat('{{', string_agg(concat(dimension, ':', rarity::real), ','), '}}/{DIMENSIONS}')::sparsevec
                   FROM (SELECT knowledge_dimension(lexeme) AS dimension, sum(rarity) AS rarity
                           FROM words GROUP BY 1) AS each) AS weights
@@ -143,8 +153,8 @@ SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_
        best.vector_part,
        chunk.id, chunk.position, chunk.heading_path, chunk.char_start, chunk.char_end, chunk.text,
        coalesce(ts_headline(
-           knowledge_configuration(chunk.language), plain.text, (SELECT marks FROM question),
-           format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)), plain.text),
+           knowledge_configuration(chunk.language), blanked.text, (SELECT marks FROM question),
+           format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)), ''),
        chunk.collection_id, document.id, document.document_id, document.title, document.source_uri,
        document.indexed_version, document.metadata, document.created_at,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', near.id, 'position', near.position, 'text', near.text)
@@ -155,7 +165,8 @@ SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_
   FROM best
   JOIN knowledge_chunk AS chunk ON chunk.id = best.chunk_id
   JOIN knowledge_document AS document ON document.id = best.document_id
-  CROSS JOIN LATERAL (SELECT translate(chunk.text, %(start)s || %(stop)s, '') AS text) AS plain
+  -- As long as the text itself, so that the marks' places are known.
+  CROSS JOIN LATERAL (SELECT translate(knowledge_blanked(chunk.text), %(start)s || %(stop)s, '  ') AS text) AS blanked
  ORDER BY best.score DESC, best.chunk_id
 """
 

@@ -59,7 +59,7 @@ def test_the_answer_is_what_search_finds(collection: Collection, owner: Actor) -
         "text_score": hit.text_score,
         "text_rank": 1,
         "text": "Open the <valve> slowly.",
-        "marked": "<mark>Open</mark> the &lt;valve&gt; slowly.",
+        "marked": "<mark>Open</mark> the &lt;<mark>valve</mark>&gt; slowly.",
         "heading_path": ["Maintenance"],
         "position": 0,
         "char_start": 0,
