@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, default_storage, storages
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -64,7 +64,8 @@ def check_storage() -> dict[str, Any]:
             raise ComponentDownError("The folder for files is not writable.")
         return {}
     try:
-        default_storage.exists("health")
+        # Without the patience that uploads have: a silent store would hold whoever asks, and then this process.
+        (storages["probe"] if "probe" in storages.backends else default_storage).exists("health")
     except store_errors() as error:
         logger.warning("Health: the store of files: %s", type(error).__name__)
         raise ComponentDownError("The store of files can't be used.") from error
