@@ -8,8 +8,6 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from django.views.decorators.http import require_safe
 from psycopg_pool import PoolTimeout
 
 from core.jobs.state import read_state
+from core.stores import store_errors
 
 logger = logging.getLogger(__name__)
 
@@ -70,15 +69,6 @@ def check_storage() -> dict[str, Any]:
         logger.warning("Health: the store of files: %s", type(error).__name__)
         raise ComponentDownError("The store of files can't be used.") from error
     return {}
-
-
-@cache
-def store_errors() -> tuple[type[Exception], ...]:
-    """Return what S3's library raises, which has no common base but Exception; nothing where it isn't installed."""
-    if find_spec("botocore") is None:
-        return ()
-    library = import_module("botocore.exceptions")
-    return library.BotoCoreError, library.ClientError
 
 
 def check_worker() -> dict[str, Any]:

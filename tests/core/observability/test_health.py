@@ -12,7 +12,7 @@ from django.core.files.storage import default_storage
 from django.test import override_settings
 
 from config import storage
-from core.health import store_errors
+from core.stores import store_errors
 from tests.core.receiver import receiving
 from tests.kit.client import ApiClient
 from tests.kit.postgres import free_port
