@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from prometheus_client import Counter
 
 from agents.models import AgentExecution, ModelCall, ToolExecution
-from agents.telemetry import intake
+from agents.telemetry import intake, storage
 from agents.telemetry.reading import CONVERTERS
 from core.models import Organization
 from core.observability import metrics
@@ -169,3 +169,20 @@ def test_a_row_that_can_t_be_packed_costs_itself_only(
     assert len(logged(caplog)) == 2
     assert ModelCall.objects.get().execution is None
     assert (AgentExecution.objects.count(), ToolExecution.objects.count()) == (0, 0)
+
+
+def test_a_span_is_rejected_once_however_often_its_request_is_tried(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "BATCH", 2)
+    request = ExportTraceServiceRequest()
+    for _ in range(4):
+        add_span(request)
+    taken = mapped(request)
+    refused, good, unfit, refused_too = taken.spans
+    refused.error_type = refused_too.error_type = "x" * 201
+    unfit.input_tokens = 1 << 63
+    intake.take(organization.pk, taken)
+    assert taken.spans == [good]
+    assert (taken.rejected, len(taken.reasons)) == (3, 3)
+    assert stored() == 1
