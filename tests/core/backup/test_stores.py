@@ -16,7 +16,7 @@ from tests.kit.postgres import free_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
-REPORT = "artifacts/a/report.txt"
+REPORT, LAST = "artifacts/a/report.txt", "artifacts/b/empty.bin"
 DENIED = refusal(403, "AccessDenied", "Nobody may.")
 BROKEN_OFF: Answer = (200, {"Content-Length": "13000", "Connection": "close"}, b"All settled.")
 
@@ -94,7 +94,7 @@ def test_a_store_that_does_not_give_its_files(
 def test_a_bucket_that_goes_meanwhile(bucket: Bucket, original: Place, tmp_path: Path) -> None:
     def gone(method: str, name: str) -> Answer | None:
         seen.append(name)
-        return refusal(404, "NoSuchBucket", "None.") if REPORT in seen else None
+        return refusal(404, "NoSuchBucket", "None.") if LAST in seen else None
 
     seen: list[str] = []
     bucket.fault = gone
