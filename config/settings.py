@@ -187,7 +187,7 @@ STATIC_ROOT = BASE_DIR / "staticfiles"
 MEDIA_ROOT = DATA_DIR / "media"
 MEDIA_URL = "media/"
 STORAGES = {
-    "default": storage.backend(),
+    **storage.backends(),
     "staticfiles": {
         # Names with a content hash, for which `collectstatic` must have run; locally files serve as they are.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -1,7 +1,8 @@
 """Spans of any convention made into our records, by the table in ``conventions``.
 
 Every valid span becomes exactly one record, and no span is an exception: what makes no sense stays among the
-``attributes``, and a span without identity or with a senseless clock is rejected by itself, with the reason.
+``attributes``, and a span without identity or with a senseless clock is rejected by itself, with the reason. So is one
+at which this code fails all the same (see ``faults``).
 """
 
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from agents.telemetry import contents, conventions, events, leftovers, text, values
 from agents.telemetry.conventions import MODEL_CALL, TOOL_EXECUTION, Kind
+from agents.telemetry.faults import Faults
 from agents.telemetry.reading import CONVERTERS, LABEL_LIMIT, Candidate, Reading
 from agents.telemetry.spans import Mapped, Span
 
@@ -37,30 +39,40 @@ def map_spans(request: ExportTraceServiceRequest, *, now_ns: int) -> Mapped:
         now_ns: the present, in nanoseconds since 1970.
     """
     spans: list[Span] = []
-    faults: dict[str, list[str]] = {}
+    senseless: dict[str, list[str]] = {}
+    faults = Faults("mapped")
     latest = now_ns + FUTURE_NS
-    for span, resource in _with_resources(request):
-        fault = _fault(span, latest)
-        if fault is None:
-            spans.append(_map(span, resource))
-        else:
-            faults.setdefault(fault, []).append(f"{text.name(span.name, 60)!r} ({span.span_id[:8].hex()})")
+    for span, resource in _with_resources(request, faults):
+        try:
+            reason = _senselessness(span, latest)
+            if reason is None:
+                spans.append(_map(span, resource))
+            else:
+                senseless.setdefault(reason, []).append(f"{text.name(span.name, 60)!r} ({span.span_id[:8].hex()})")
+        except Exception as error:  # noqa: BLE001 (told, logged, and raised unless it is the span's own)
+            faults.add(span, error)
     reasons = [
-        f"{len(named)} {'span' if len(named) == 1 else 'spans'} {fault}, first {named[0]}"
-        for fault, named in faults.items()
+        f"{len(named)} {'span' if len(named) == 1 else 'spans'} {reason}, first {named[0]}"
+        for reason, named in senseless.items()
     ]
-    return Mapped(spans=spans, rejected=sum(map(len, faults.values())), reasons=reasons)
+    rejected = sum(map(len, senseless.values())) + len(faults.spans)
+    return Mapped(spans=spans, rejected=rejected, reasons=reasons + faults.told())
 
 
-def _with_resources(request: ExportTraceServiceRequest) -> Iterator[tuple[Any, "_Resource"]]:
+def _with_resources(request: ExportTraceServiceRequest, faults: Faults) -> Iterator[tuple[Any, "_Resource"]]:
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
-            resource = _Resource(resource_spans.resource, scope_spans.scope)
+            try:
+                resource = _Resource(resource_spans.resource, scope_spans.scope)
+            except Exception as error:  # noqa: BLE001 (likewise)
+                for span in scope_spans.spans:
+                    faults.add(span, error)
+                continue
             for span in scope_spans.spans:
                 yield span, resource
 
 
-def _fault(span: Any, latest: int) -> str | None:
+def _senselessness(span: Any, latest: int) -> str | None:
     """Say why a span can't be a record; None if it can."""
     trace_id, span_id = span.trace_id, span.span_id
     if len(trace_id) != 16 or trace_id == _NO_TRACE:

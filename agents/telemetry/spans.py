@@ -66,7 +66,7 @@ class Span:
 
 @dataclass(slots=True)
 class Mapped:
-    """A request's spans, and how many of them were rejected, with the distinct reasons."""
+    """A request's spans but for those that were rejected, and how many these are, with the distinct reasons."""
 
     spans: list[Span]
     rejected: int

@@ -16,6 +16,7 @@ from agents.prices import UNITS, price_of
 from agents.telemetry import evaluations
 from agents.telemetry import packing as pack
 from agents.telemetry.agents import resolve
+from agents.telemetry.faults import Faults, UnfitError
 from agents.telemetry.spans import Span
 from core.ids import uuid7
 
@@ -79,7 +80,12 @@ _stored = 0  # by this process
 
 
 def store(organization_id: UUID, spans: Sequence[Span]) -> int:
-    """Write the spans that don't stand yet, and return how many these were. Committed when it returns."""
+    """Write the spans that don't stand yet, and return how many these were. Committed when it returns.
+
+    Raises:
+        UnfitError: some can't be made rows. Without them, send all again: those before them may have been stored.
+        django.db.Error: the database refuses them, or is out of reach.
+    """
     global _stored
     number = sum(_store(organization_id, spans[start : start + BATCH]) for start in range(0, len(spans), BATCH))
     before, _stored = _stored, _stored + number
@@ -128,9 +134,15 @@ def _copy(cursor: Any, organization_id: UUID, places: Iterable[Place], agents: d
     """Write the rows. Executions go first: the others are in them."""
     rows: dict[str, list[bytes]] = {kind: [pack.HEADER] for kind in TABLES}
     organization = pack.uuid(organization_id)
+    faults = Faults("packed")
     for place in places:
         kind = place.span.kind
-        rows[kind] += (BEGINNING[kind], _common(place, organization), ROWS[kind](place, agents))
+        try:
+            rows[kind] += (BEGINNING[kind], _common(place, organization), ROWS[kind](place, agents))
+        except Exception as error:  # noqa: BLE001 (told, logged, and raised unless it is the span's own)
+            faults.add(place.span, error)
+    if faults.spans:
+        raise UnfitError(faults)  # not the others now: they are linked to executions that won't be
     for kind, (table, columns) in TABLES.items():
         if len(rows[kind]) > 1:
             # The cursor's own methods' errors are Django's; those of what they return are not.

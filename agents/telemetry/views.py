@@ -60,9 +60,8 @@ def _take(request: HttpRequest, content_type: str) -> Mapped:
         raise ProtocolError(405, Code.UNIMPLEMENTED, "Spans are reported by POST.")
     principal = _authenticate(request)
     mapped = _decode(request, content_type)
-    before = mapped.rejected  # by what they hold, and so not among the spans
     intake.take(principal.organization_id, mapped)
-    metrics.spans.inc(len(mapped.spans) - (mapped.rejected - before))
+    metrics.spans.inc(len(mapped.spans))
     metrics.rejected.inc(mapped.rejected)
     return mapped
 

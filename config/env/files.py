@@ -12,6 +12,30 @@ STORAGE_URL = Variable(
     shown_default="none: the folder media in DATA_DIR",
     example="s3://muster/files?endpoint=https://s3.example.org&region=eu-central-1",
 )
+STORAGE_CONNECT_TIMEOUT = number(
+    "STORAGE_CONNECT_TIMEOUT",
+    1,
+    600,
+    5,
+    "How long, in seconds, opening a connection to the store of STORAGE_URL may take.",
+    unit="seconds",
+)
+STORAGE_READ_TIMEOUT = number(
+    "STORAGE_READ_TIMEOUT",
+    1,
+    600,
+    15,
+    "How long, in seconds, the store of STORAGE_URL may be silent when an answer, or more of one, is due.",
+    unit="seconds",
+)
+STORAGE_ATTEMPTS = number(
+    "STORAGE_ATTEMPTS",
+    1,
+    10,
+    2,
+    "How often the store of STORAGE_URL is asked for the same before it counts as failed. An upload to a silent store"
+    " waits so many times STORAGE_READ_TIMEOUT.",
+)
 ARTIFACT_MAX_BYTES = number(
     "ARTIFACT_MAX_BYTES", 1, 1_099_511_627_776, 1_073_741_824, "How large an uploaded artifact may be.", unit="bytes"
 )

@@ -55,7 +55,8 @@ def restore(
 
     Raises:
         BackupError: the backup is broken, or nothing may be overwritten, or it doesn't come back as it was; no
-            database has changed then, and no file that was stored.
+            database has changed then, and no file that was stored. Or files can't be stored: then no database has
+            changed either, but an empty one may have been filled, which is said.
         psycopg.Error: the database can't be reached, or refuses.
     """
     with Reader(source) as reader:
@@ -79,11 +80,19 @@ def restore(
                 if wrong:
                     wrong += [f"The stored file {name} was not replaced." for name in different]
                 else:
-                    store(different)
+                    _store_beside(place, partial(store, different))
             else:
                 found, kept_as = _replace(place, program, reader, listed, tell, before=partial(store, different))
                 wrong = []
         return Restored(found, wrong, kept_as, _is_readable(reader))
+
+
+def _store_beside(place: Place, store: Callable[[], None]) -> None:
+    """Store files when the database has come back already; whoever is told that they can't be is told of that too."""
+    try:
+        store()
+    except BackupError as error:
+        raise BackupError(f"{place.name} came back as it was, but not all of its files. {error}") from error
 
 
 def _store(storage: Storage, reader: Reader, names: list[str], *, tell: Tell) -> None:

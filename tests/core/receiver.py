@@ -23,6 +23,7 @@ class Received:
     headers: dict[str, str]
     body: bytes
     at: float
+    method: str
 
 
 @dataclass
@@ -57,7 +58,7 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
                 self.close_connection = True
                 return
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Received(self.path, headers, body, time.monotonic())
+            request = Received(self.path, headers, body, time.monotonic(), self.command)
             receiver.requests.append(request)
             status, given, content = receiver.answer(request)
             if status == DROP:
@@ -74,6 +75,12 @@ def receiving(answer: Callable[[Received], tuple[int, dict[str, str], bytes]] | 
             self.do_POST()
 
         def do_HEAD(self) -> None:
+            self.do_POST()
+
+        def do_PUT(self) -> None:
+            self.do_POST()
+
+        def do_DELETE(self) -> None:
             self.do_POST()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002

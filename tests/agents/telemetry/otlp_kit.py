@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+from google.protobuf import json_format
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
@@ -68,6 +69,18 @@ def add_span(request: ExportTraceServiceRequest, attributes: dict[str, Any] | No
 def add_event(span: OtlpSpan, name: str, attributes: dict[str, Any], *, after: float = 0) -> None:
     event = span.events.add(name=name, time_unix_nano=span.start_time_unix_nano + int(after * SECOND))
     set_attributes(event.attributes, attributes)
+
+
+def as_json(request: ExportTraceServiceRequest) -> bytes:
+    """Return a request as OTLP's JSON has it: protobuf's own, but for ids, which are hex."""
+    document = json_format.MessageToDict(request)
+    for resource, said in zip(request.resource_spans, document.get("resourceSpans", []), strict=True):
+        for scope, said_of_scope in zip(resource.scope_spans, said.get("scopeSpans", []), strict=True):
+            for span, said_of_span in zip(scope.spans, said_of_scope.get("spans", []), strict=True):
+                said_of_span["traceId"] = span.trace_id.hex()
+                said_of_span["spanId"] = span.span_id.hex()
+                said_of_span["parentSpanId"] = span.parent_span_id.hex()
+    return orjson.dumps(document)
 
 
 def map_one(attributes: dict[str, Any] | None = None, **fields: Any) -> Span:

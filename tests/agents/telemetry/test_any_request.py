@@ -1,7 +1,5 @@
 """Any request at all, valid, broken and hostile: each span is kept or rejected, and nothing is an exception."""
 
-import orjson
-from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -9,7 +7,17 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from agents.telemetry import otlp
 from agents.telemetry.conventions import BY_NAME, BY_PREFIX, MESSAGE_EVENTS
 from agents.telemetry.mapping import map_spans
-from tests.agents.telemetry.otlp_kit import LIMITS, NOW, SECOND, TRACE_ID, add_event, add_span, assert_storable, mapped
+from tests.agents.telemetry.otlp_kit import (
+    LIMITS,
+    NOW,
+    SECOND,
+    TRACE_ID,
+    add_event,
+    add_span,
+    as_json,
+    assert_storable,
+    mapped,
+)
 
 ATTRIBUTE_NAMES = [*BY_NAME, *(f"{prefix}.{tail}" for prefix in BY_PREFIX for tail in ("0", "0.content", "x.0", ""))]
 TAILS = [
@@ -107,13 +115,6 @@ def test_every_span_of_any_request_is_kept_or_rejected(request: ExportTraceServi
 @given(requests())
 @settings(max_examples=100, deadline=None)
 def test_json_gives_the_same_records_as_protobuf(request: ExportTraceServiceRequest):
-    document = json_format.MessageToDict(request)
-    for resource in document.get("resourceSpans", []):
-        for scope in resource.get("scopeSpans", []):
-            for said, span in zip(scope.get("spans", []), request.resource_spans[0].scope_spans[0].spans, strict=True):
-                for name in ("trace_id", "span_id", "parent_span_id"):
-                    camel = name.split("_")[0] + "".join(part.title() for part in name.split("_")[1:])
-                    said[camel] = getattr(span, name).hex()
-    decoded = otlp.decode(orjson.dumps(document), otlp.JSON, "", **LIMITS)
+    decoded = otlp.decode(as_json(request), otlp.JSON, "", **LIMITS)
     again = otlp.decode(request.SerializeToString(), otlp.PROTOBUF, "", **LIMITS)
     assert repr(mapped(decoded)) == repr(mapped(again))

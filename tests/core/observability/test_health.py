@@ -1,12 +1,18 @@
 """Health when the store of files fails in the ways of its own library."""
 
+import socket
+import time
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
 import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.test import override_settings
 
+from config import storage
+from core.stores import store_errors
 from tests.core.receiver import receiving
 from tests.kit.client import ApiClient
 from tests.kit.postgres import free_port
@@ -55,3 +61,52 @@ def test_a_store_without_credentials(forbidding: str, monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, "/nowhere")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     check_down(storage_state(forbidding))
+
+
+@pytest.fixture
+def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A store that takes connections and says nothing, as the environment names it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"s3://files/a?region=none&endpoint=http://127.0.0.1:{listening.getsockname()[1]}"
+        variables = {"STORAGE_URL": url, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "one"}
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield listening
+
+
+def came(listening: socket.socket) -> int:
+    """Return how many connections wait to be accepted."""
+    listening.setblocking(False)
+    number = 0
+    while True:
+        try:
+            listening.accept()[0].close()
+        except BlockingIOError:
+            return number
+        number += 1
+
+
+def test_a_silent_store_is_told_of_within_seconds(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STORAGE_READ_TIMEOUT", "600")
+    with override_settings(STORAGES=storage.backends()):
+        began = time.monotonic()
+        answer = ApiClient().get("/health/ready")
+        took = time.monotonic() - began
+    assert answer.status_code == 503
+    state = answer.json()["components"]["storage"]
+    check_down(state)
+    assert 1.9 < state["latency_ms"] / 1000 <= took < 8
+    assert came(silent) == 1
+
+
+def test_a_silent_store_holds_an_upload_no_longer_than_is_said(
+    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STORAGE_READ_TIMEOUT", "1")
+    monkeypatch.setenv("STORAGE_ATTEMPTS", "2")
+    with override_settings(STORAGES=storage.backends()):
+        began = time.monotonic()
+        with pytest.raises(store_errors()):
+            default_storage.save("name", ContentFile(b"content"))
+        assert 1.9 < time.monotonic() - began < 12
+    assert came(silent) >= 2
