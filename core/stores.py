@@ -6,6 +6,8 @@ from importlib.util import find_spec
 
 from django.core.files.storage import Storage
 
+LIBRARIES = {"boto3", "botocore", "s3transfer"}
+
 
 @cache
 def store_errors() -> tuple[type[Exception], ...]:
@@ -20,6 +22,11 @@ def store_errors() -> tuple[type[Exception], ...]:
         transfer.S3DownloadFailedError,
         transfer.S3UploadFailedError,
     )
+
+
+def is_of_store(error: Exception) -> bool:
+    """Tell whether S3's library raised it, without loading that where it isn't in use."""
+    return type(error).__module__.partition(".")[0] in LIBRARIES and isinstance(error, store_errors())
 
 
 def said_by(error: Exception) -> str:

@@ -23,6 +23,7 @@ from rest_framework.views import set_rollback
 
 from core import audit
 from core.errors import ConflictError
+from core.stores import is_missing, is_of_store, said_by
 from core.violations import explain
 
 logger = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ class PayloadTooLarge(exceptions.APIException):
 
 
 class Unavailable(exceptions.APIException):
-    """503: the database is out of reach, and the request may be tried again."""
+    """503: the database, or the store of files, is out of reach, and the request may be tried again."""
 
     status_code = 503
     default_code = "unavailable"
@@ -141,6 +142,9 @@ def translate(error: Exception) -> exceptions.APIException | None:
             return _refused_by_database(error)
         case OperationalError() | InterfaceError() | PoolTimeout():
             return _outage(error)
+    if is_of_store(error) and not is_missing(error):  # what is missing won't come by trying again
+        logger.warning("The store of files: %s", said_by(error))
+        return Unavailable("The store of files can't be used. Try again in a moment.")
     return None
 
 

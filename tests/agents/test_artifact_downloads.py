@@ -1,13 +1,18 @@
 """Downloads over HTTP: ranges, preconditions, and nothing that a browser would draw in our origin."""
 
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.core.files.storage import default_storage
 
 from tests.agents.test_artifacts import ARTIFACTS, CONTENT, body, fetch, upload
+from tests.core.bucket import refusal, serving
 from tests.factories.agents.evidence import ArtifactFactory
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
+
+ONCE = import_module("botocore.config").Config(retries={"total_max_attempts": 1})
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("media")]
 
@@ -121,3 +126,19 @@ def test_a_viewer_downloads_and_a_customer_doesnt(viewer: Actor, customer: Actor
     assert body(fetch(viewer.by_key, made)) == CONTENT
     assert fetch(customer.by_key, made).status_code == 403
     assert fetch(ApiClient(), made).status_code == 401
+
+
+def test_a_store_that_fails_is_an_outage(teammate: Actor, monkeypatch: pytest.MonkeyPatch) -> None:
+    with serving() as bucket:
+        monkeypatch.setattr(default_storage, "_wrapped", bucket.storage(client_config=ONCE))
+        made = upload(teammate.by_key).json()
+        assert body(fetch(teammate.by_key, made)) == CONTENT
+        stored = dict(bucket.files)
+        bucket.fault = lambda method, name: refusal(500, "InternalError", "Not now.")
+        for answer in (fetch(teammate.by_key, made), upload(teammate.by_key, content=b"Another")):
+            assert (answer.status_code, answer.json()["type"]) == (503, "/api/problems/unavailable/")
+            assert answer.json()["detail"] == "The store of files can't be used. Try again in a moment."
+            assert answer["Retry-After"]
+        bucket.fault = lambda method, name: None
+        assert body(fetch(teammate.by_key, made)) == CONTENT
+        assert bucket.files == stored
