@@ -27,12 +27,12 @@ SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
 
 
-def read(content: bytes) -> Text:
-    """Return the page's text and title."""
+def read(content: bytes, charset: str = "", language: str = "") -> Text:
+    """Return the page's text and title. ``charset`` is the one that it came with, and counts before its own."""
     from selectolax.lexbor import LexborHTMLParser
 
     declared = DECLARED.search(content, 0, 4096)
-    tree = LexborHTMLParser(decode(content, declared[1].decode() if declared else ""))
+    tree = LexborHTMLParser(decode(content, charset or (declared[1].decode() if declared else ""), language))
     title = tree.css_first("title")
     mains = tree.css(MAIN)
     writer = _Writer()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from knowledge.extraction.base import Heading
+from knowledge.extraction.base import Heading, essence
 from knowledge.extraction.outline import MARKED_UP
 from knowledge.models.chunks import passage
 
@@ -57,7 +57,7 @@ def split(
     def count(part: str) -> int:
         return max(count_tokens(part), len(part) // LONGEST_TOKEN)
 
-    markup = content_type in MARKED_UP
+    markup = essence(content_type) in MARKED_UP
     pages = [heading for heading in headings if heading.level == 0]
     for section in _joined(_sections(text, title, headings), text, size // SMALL, size, count):
         prefix = count(passage(list(section.path), ""))
