@@ -21,7 +21,8 @@ BLOCKS = frozenset(
 )  # fmt: skip
 CELLS = frozenset({"td", "th"})
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-MAIN = "main, [role=main], article"
+# What a page is about: the first of these that the page has one of, apart from those within another.
+MAINS = ("main, [role=main]", "article")
 DECLARED = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
@@ -34,12 +35,26 @@ def read(content: bytes, charset: str = "", language: str = "") -> Text:
     declared = DECLARED.search(content, 0, 4096)
     tree = LexborHTMLParser(decode(content, charset or (declared[1].decode() if declared else ""), language))
     title = tree.css_first("title")
-    mains = tree.css(MAIN)
     writer = _Writer()
-    root = mains[0] if len(mains) == 1 else tree.body
+    root = next(filter(None, (_only(tree, selector) for selector in MAINS)), tree.body)
     if root is not None:
         writer.walk(root)
     return Text(writer.text(), one_line(title.text()) if title else "")
+
+
+def _only(tree: Any, selector: str) -> Any:
+    """Return the one element that suits a selector, not counting those within another; None if there are more."""
+    matches = {node.mem_id: node for node in tree.css(selector)}
+    outermost = []
+    for node in matches.values():
+        above = node.parent
+        while above is not None and above.mem_id not in matches:
+            above = above.parent
+        if above is None:
+            outermost.append(node)
+            if len(outermost) > 1:
+                return None
+    return outermost[0] if outermost else None
 
 
 class _Writer:

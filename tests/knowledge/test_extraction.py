@@ -71,6 +71,33 @@ def test_html_is_what_a_reader_sees_of_its_main_part() -> None:
     )
 
 
+ABOUT = "<h1>Pumps</h1><p>Oil the pump.</p>"
+AROUND = (
+    "<header>Products</header><div class=sidebar><a>Turbines</a></div>",
+    "<aside>Ads</aside><footer>Imprint</footer>",
+)
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        f"<main><nav>Menu</nav><article>{ABOUT}</article></main>",
+        f"<div role=main><article>{ABOUT}</article></div>",
+        f"<main><div role=main>{ABOUT}</div></main>",
+        f"<article>{ABOUT}<article></article></article>",
+        f"<main>{ABOUT}</main><article>A teaser</article><article>Another</article>",
+    ],
+)
+def test_of_a_page_only_its_main_part_is_read(main: str) -> None:
+    before, after = AROUND
+    assert read(f"<body>{before}<div>{main}</div>{after}".encode(), HTML).text == "# Pumps\n\nOil the pump."
+
+
+def test_a_page_without_one_main_part_is_read_whole() -> None:
+    page = "<p>one</p><article>two</article><article>three</article><p>four</p>"
+    assert read(page.encode(), HTML).text == "one\n\ntwo\n\nthree\n\nfour"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "cp1251"])
 def test_html_is_read_in_the_encoding_that_it_declares(encoding: str) -> None:
     word = "Größe" if encoding != "cp1251" else "Размер"
