@@ -67,7 +67,7 @@ def test_html_is_what_a_reader_sees_of_its_main_part() -> None:
     assert outline(found) == [(1, "Valves"), (2, "Table")]
     assert found.text == (
         "# Valves\n\nCheck each valve.\n\\# of turns: 3\n\n- one\n\n- two\n\n## Table\n\n"
-        "Part | Torque\n\nM8 | 25 Nm\n\n```\na = 1\n  b\n```"
+        "Part | Torque\nM8 | 25 Nm\n\n```\na = 1\n  b\n```"
     )
 
 
@@ -91,6 +91,37 @@ AROUND = (
 def test_of_a_page_only_its_main_part_is_read(main: str) -> None:
     before, after = AROUND
     assert read(f"<body>{before}<div>{main}</div>{after}".encode(), HTML).text == "# Pumps\n\nOil the pump."
+
+
+def html(body: str) -> str:
+    return read(body.encode(), HTML).text
+
+
+def test_a_row_of_a_table_is_a_line_whatever_its_cells_hold() -> None:
+    rows = "<tr><th><p>Name</p></th><th><p>Default</p></th></tr>\n<tr><td><p>one</p><p>two</p></td><td>3<br>4</td></tr>"
+    assert html(f"<p>before<table><caption>Limits</caption>{rows}</table>after") == (
+        "before\n\nLimits\n\nName | Default\none two | 3 4\n\nafter"
+    )
+    assert html("<table><tr><td><ul><li>one<li>two</ul><td>x</table>") == "one two | x"
+    assert html("<table><tr><td># of turns<td>3</table>") == "\\# of turns | 3"
+
+
+def test_cells_with_nothing_in_them_leave_nothing() -> None:
+    empty = "<td>&nbsp;</td>"
+    rows = f"<tr>{empty * 3}</tr><tr>{empty}<td>text</td>{empty}</tr><tr><td>a</td>{empty}<td>b</td></tr>"
+    assert html(f"<table>{rows}</table>") == "text\na | | b"
+
+
+def test_a_table_that_arranges_a_page_is_read_block_by_block() -> None:
+    inner = "<table><tr><td>M8<td>25 Nm</table>"
+    page = f"<table><tr><td><h1>Pumps</h1><p>Oil.</p><pre>a\n b</pre>{inner}</td><td> </td><td>next</td></tr></table>"
+    assert html(page) == "# Pumps\n\nOil.\n\n```\na\n b\n```\n\nM8 | 25 Nm\n\nnext"
+    assert html("<table role=presentation><tr><td>one<td>two</table>") == "one\n\ntwo"
+
+
+def test_items_of_a_list_keep_their_marks() -> None:
+    nested = "<li><p>alpha</p><ul>\n<li>\n<div><p>beta</p></div></li></ul></li><li><p>gamma</p><p>more</p></li>"
+    assert html(f"<ul>{nested}</ul>") == "- alpha\n\n- beta\n\n- gamma\n\nmore"
 
 
 def test_a_page_without_one_main_part_is_read_whole() -> None:
