@@ -26,6 +26,8 @@ HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # What a page is about: the first of these that the page has one of, apart from those within another.
 MAINS = ("main, [role=main]", "article")
 DECLARED = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+# What links to a heading are shown as: signs, those of icon fonts, and characters without width.
+PERMALINK = re.compile(r"[\s#¶§∞⚓🔗\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff\ue000-\uf8ff]*")
 SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
 
@@ -95,7 +97,7 @@ class _Writer:
                     self.words.append(text if self.verbatim else SPACE.sub(" ", text))
                 elif self.words and self.words[-1] != BULLET:
                     self.words.append(" ")
-            elif node.tag not in UNSEEN and not _decoration(node):
+            elif node.tag not in UNSEEN and not _decoration(node) and not (self.level and _permalink(node)):
                 self.enter(node)
                 if node.child is not None:
                     node = node.child
@@ -185,6 +187,11 @@ def _parts(tag: str) -> bool:
 
 
 def _decoration(node: Any) -> bool:
-    """Tell whether an element isn't shown, or only points at the heading that it stands in."""
+    """Tell whether an element isn't shown, or only points at the heading before it."""
     attributes = node.attributes
     return "hidden" in attributes or "headerlink" in (attributes.get("class") or "").split()
+
+
+def _permalink(node: Any) -> bool:
+    """Tell whether an element within a heading only points at that."""
+    return node.tag == "a" and PERMALINK.fullmatch(node.text()) is not None

@@ -124,6 +124,16 @@ def test_items_of_a_list_keep_their_marks() -> None:
     assert html(f"<ul>{nested}</ul>") == "- alpha\n\n- beta\n\n- gamma\n\nmore"
 
 
+@pytest.mark.parametrize("mark", ["#", "¶", "§", "🔗", "\u200b", "", "<i>\uf0c1</i>", " # "])
+def test_links_to_a_heading_are_no_part_of_it(mark: str) -> None:
+    for heading in (f"C#<span><a href='#x'>{mark}</a></span>", f"<a href='#x'>{mark}</a>C#"):
+        assert outline(read(f"<h2>{heading}</h2><p>text".encode(), HTML)) == [(2, "C#")]
+
+
+def test_links_in_a_heading_are_part_of_it() -> None:
+    assert html("<h2><a href='#use'>Use</a> of <a href='c'>C#</a></h2><p>see <a>§</a>") == "## Use of C#\n\nsee §"
+
+
 def test_a_page_without_one_main_part_is_read_whole() -> None:
     page = "<p>one</p><article>two</article><article>three</article><p>four</p>"
     assert read(page.encode(), HTML).text == "one\n\ntwo\n\nthree\n\nfour"
