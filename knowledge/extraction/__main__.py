@@ -12,7 +12,19 @@ import sys
 from dataclasses import asdict
 
 from knowledge.extraction import docx, html, outline, pdf, plain
-from knowledge.extraction.base import DOCX, HTML, PDF, XHTML, Extracted, Text, UnreadableError, cleaned, essence
+from knowledge.extraction.base import (
+    DOCX,
+    HTML,
+    MARKDOWN,
+    PDF,
+    XHTML,
+    Extracted,
+    Text,
+    UnreadableError,
+    cleaned,
+    essence,
+)
+from knowledge.extraction.frontmatter import front_matter
 
 PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 
@@ -37,7 +49,8 @@ def main(
         return {"error": str(error)}
     except (MemoryError, RecursionError):
         return {"error": "Reading it takes more memory than is allowed."}
-    title = read.title or (headings[0].text if headings and headings[0].level == 1 else "")
+    title = read.title or (front_matter(text)[1] if content_type == MARKDOWN else "")
+    title = title or next((heading.text for heading in headings if heading.level == 1), "")
     return asdict(Extracted(text, cleaned(title), headings))
 
 

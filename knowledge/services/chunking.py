@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from knowledge.extraction.base import Heading, essence
+from knowledge.extraction.base import MARKDOWN, Heading, essence
+from knowledge.extraction.frontmatter import front_matter
 from knowledge.extraction.outline import MARKED_UP
 from knowledge.models.chunks import passage
 
@@ -58,8 +59,9 @@ def split(
         return max(count_tokens(part), len(part) // LONGEST_TOKEN)
 
     markup = essence(content_type) in MARKED_UP
+    begin = front_matter(text)[0] if essence(content_type) == MARKDOWN else 0
     pages = [heading for heading in headings if heading.level == 0]
-    for section in _joined(_sections(text, title, headings), text, size // SMALL, size, count):
+    for section in _joined(_sections(text, title, headings, begin), text, size // SMALL, size, count):
         prefix = count(passage(list(section.path), ""))
         capacity = max(size - prefix, size // 2)
         splitter = _splitter(markup, count, capacity, min(overlap, capacity // 2))
@@ -86,10 +88,13 @@ def _parts(splitter: Any, text: str, section: Section) -> Iterator[tuple[int, st
         start = end
 
 
-def _sections(text: str, title: str, headings: Sequence[Heading]) -> Iterator[Section]:
-    """Yield the sections in order. A path begins with the title, which the same words at the top don't repeat."""
+def _sections(text: str, title: str, headings: Sequence[Heading], begin: int) -> Iterator[Section]:
+    """Yield the sections from a character on, in order.
+
+    A path begins with the title, which the same words at the top don't repeat.
+    """
     above: list[Heading] = []
-    start, body = 0, 0
+    start, body = begin, begin
     parting = [heading for heading in headings if heading.level]
     for heading in chain(parting, [None]):
         end = heading.start if heading else len(text)

@@ -46,6 +46,47 @@ def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> Non
     assert text[second.start : second.end] == "Two\n---\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "title"),
+    [
+        ("---\ntitle: Expense Policy\ntags: [hr]\n---\n", "Expense Policy"),
+        ('---\r\nTitle:  "Pay \\u2013 #1" # quoted\r\n---\r\n', "Pay – #1"),  # noqa: RUF001
+        ("---\n# about\nlayout: x\ntitle: 'It''s here' # so\n...\n", "It's here"),
+        ("---\ntitle: C# guide # not this\n---\n", "C# guide"),
+        ('+++\ntitle = """Two\nlines"""\ndate = 2026-01-01\n+++\n', "Two lines"),
+        ("---\ntitle: |\n  folded\n---\n", "Travel"),
+        ("---\nlayout: post\n---\n", "Travel"),
+        ("+++\ntitle = [broken\n+++\n", "Travel"),
+        ("+++\ntitle = 3\n+++\n", "Travel"),
+        ("---\n---\n", "Travel"),
+    ],
+)
+def test_what_stands_before_markdown_is_no_heading_but_may_have_the_title(before: str, title: str) -> None:
+    text = f"{before}\nIntro\n\n## Hotels\n\ntext\n\n# Travel\n"
+    found = extract(content_type=MARKDOWN, original=None, text=text)
+    assert (found.title, found.text) == (title, text)
+    assert outline(found) == [(2, "Hotels"), (1, "Travel")]
+    assert text[found.headings[0].start : found.headings[0].end] == "## Hotels\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["---\nOne. Two.\n---\n", "---\nkey: never ended\n\n# Travel\n", "text\n---\na: b\n---\n"]
+)
+def test_a_line_across_the_page_begins_nothing(text: str) -> None:
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text))
+
+
+def test_comments_hold_no_headings() -> None:
+    text = "<!-- # one\n\n# two\n-->\n# Three\ntext\n<!-- # four -->\n# Five\n\n    <!--\n\n# Six\n\n<!--\n# seven\n"
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
+
+
+@pytest.mark.parametrize("attributes", ["{#leave}", "{.wide #leave}", "{: #leave }"])
+def test_attributes_of_a_heading_are_no_part_of_it(attributes: str) -> None:
+    text = f"# Leave {attributes}\n\n## {{x}} set {{1}}\n"
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Leave"), (2, "{x} set {1}")]
+
+
 def test_restructured_headings_have_the_level_of_their_style() -> None:
     text = (
         "=====\nGuide\n=====\n\nText\nends\n\nInstall\n-------\n\nfoo\n\nOn Linux\n~~~~~~~~\n\n"
@@ -295,7 +336,21 @@ def test_html_nested_without_end_is_read(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["> " * 50_000 + "x", "[" * 100_000, "*a_ " * 100_000, "# " + "`" * 100_000, "- " * 50_000]
+    "text",
+    [
+        "<!--\n" * 50_000,
+        "---\na:" + "\n#" * 60_000,
+        "---\n" * 9 + "a: " * 50_000,
+        f"---\n{chr(10) * 30_000}1\n---\n",
+        f"---\na{' ' * 60_000}1\n---\n",
+        f"---\na: b\ntitle:{' ' * 60_000}\n---\nx",
+        f"+++\na = {'[' * 60_000}\n+++\nx",
+        "> " * 50_000 + "x",
+        "[" * 100_000,
+        "*a_ " * 100_000,
+        "# " + "`" * 100_000,
+        "- " * 50_000,
+    ],
 )
 def test_markdown_made_to_be_slow_ends(text: str, settings: Any) -> None:
     assert bounded(text.encode(), MARKDOWN, settings)

@@ -85,6 +85,13 @@ def test_sections_of_a_few_words_stand_together_under_what_they_share() -> None:
     assert piece.text.endswith("Short too.")
 
 
+def test_what_stands_before_markdown_is_in_no_piece() -> None:
+    text = "---\ntitle: Manual\ntags: [a, b]\n---\n\nShort.\n\n## One\n\nShort too.\n"
+    [piece] = pieces(text)
+    assert piece.text == "Short.\n\n## One\n\nShort too."
+    assert text[piece.start : piece.end] == piece.text
+
+
 def test_a_heading_with_nothing_under_it_is_not_lost() -> None:
     assert "Empty" in "".join(piece.text for piece in pieces("# Manual\n\n## Empty\n"))
 
