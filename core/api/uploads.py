@@ -17,6 +17,7 @@ from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, UnreadablePostError
+from django.utils.encoding import force_str
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import DataAndFiles, MultiPartParser
 
@@ -51,15 +52,18 @@ def stale_uploads() -> Iterator[Path]:
 
 
 class ReceivedFile(UploadedFile):
-    """A file received whole, of which ``sha256`` is the digest in hexadecimal. Closing it removes it."""
+    """A file received whole, of which ``sha256`` is the digest in hexadecimal. Closing it removes it.
+
+    ``charset`` is what its part's media type declares, if it does.
+    """
 
     sha256: str
 
-    def __init__(self, name: str, content_type: str) -> None:
+    def __init__(self, name: str, content_type: str, charset: str | None = None) -> None:
         folder = incoming_folder()
         folder.mkdir(parents=True, exist_ok=True)
         self._temporary = tempfile.NamedTemporaryFile(prefix="upload-", dir=folder)  # noqa: SIM115 (closed with the request)
-        super().__init__(self._temporary, name, content_type, 0, None)
+        super().__init__(self._temporary, name, content_type, 0, charset)
 
     def temporary_file_path(self) -> str:
         """Return its path; file storage moves what has one, and copies nothing."""
@@ -104,7 +108,8 @@ class StreamingHandler(FileUploadHandler):
     def new_file(self, field_name: str, file_name: str, content_type: str, *args: Any, **kwargs: Any) -> None:
         """Make the file that what comes is written to."""
         super().new_file(field_name, file_name, content_type, *args, **kwargs)
-        self.file = ReceivedFile(file_name, content_type)
+        charset = force_str(self.charset, errors="replace") if self.charset else None  # which Django has as bytes
+        self.file = ReceivedFile(file_name, content_type, charset)
         self.digest = hashlib.sha256()
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

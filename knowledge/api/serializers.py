@@ -133,7 +133,8 @@ class NewDocumentSerializer(_NewDocumentSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Take the content, of the type that is said."""
-        attrs.setdefault("content_type", "text/plain")
+        # JSON is Unicode: whatever charset a type states, the text isn't in that any more.
+        attrs["content_type"] = attrs.get("content_type", "text/plain").partition(";")[0]
         text = attrs["content"].encode()
         attrs["content"] = self.read_content(attrs, text, "content")
         return attrs
@@ -155,7 +156,7 @@ class DocumentUploadSerializer(_NewDocumentSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Take the file's content and name."""
         file = attrs.pop("file")
-        attrs.setdefault("content_type", file.content_type or "")
+        attrs.setdefault("content_type", f"{file.content_type or ''}; charset={file.charset or ''}")
         attrs.setdefault("document_id", file.name)
         attrs["content"] = self.read_content(attrs, read_bounded(file), "file", file.name)
         return attrs

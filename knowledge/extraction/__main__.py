@@ -1,8 +1,8 @@
 """Reads a file from standard input and writes its text and headings as JSON to standard output.
 
-Arguments: the media type; the most characters a text may have; the bytes of memory and the seconds of processor time
-that may be taken; and ``text`` where the input is a text that was extracted before, of which only the headings are
-wanted.
+Arguments: the media type, with the charset where that was declared; the language (ISO 639-1) or ``und``; the most
+characters a text may have; the bytes of memory and the seconds of processor time that may be taken; and ``text`` where
+the input is a text that was extracted before, of which only the headings are wanted.
 """
 
 import ctypes
@@ -12,24 +12,45 @@ import sys
 from dataclasses import asdict
 
 from knowledge.extraction import docx, html, outline, pdf, plain
-from knowledge.extraction.base import DOCX, HTML, PDF, XHTML, Extracted, Text, UnreadableError, cleaned
+from knowledge.extraction.base import (
+    DOCX,
+    HTML,
+    MARKDOWN,
+    PDF,
+    XHTML,
+    Extracted,
+    Text,
+    UnreadableError,
+    cleaned,
+    essence,
+)
+from knowledge.extraction.frontmatter import front_matter
 
 PR_SET_NO_NEW_PRIVS = 38  # prctl(2)
 
 
-def main(content_type: str, most_characters: int, memory: int, seconds: int, *, extracted: bool) -> dict[str, object]:
+def main(
+    content_type: str, language: str, most_characters: int, memory: int, seconds: int, *, extracted: bool
+) -> dict[str, object]:
     """Return what is to be written: an ``Extracted``, or an ``error``."""
     confine(memory, seconds)
     content = sys.stdin.buffer.read()
+    charset = plain.charset_of(content_type)
+    content_type = essence(content_type)
     try:
-        read = Text(content.decode()) if extracted else read_file(content, content_type, most_characters)
+        read = (
+            Text(content.decode())
+            if extracted
+            else read_file(content, content_type, most_characters, charset=charset, language=language)
+        )
         text = _checked(read.text if extracted else cleaned(read.text), most_characters)
         headings = outline.outline(text, content_type)
     except UnreadableError as error:
         return {"error": str(error)}
     except (MemoryError, RecursionError):
         return {"error": "Reading it takes more memory than is allowed."}
-    title = read.title or (headings[0].text if headings and headings[0].level == 1 else "")
+    title = read.title or (front_matter(text)[1] if content_type == MARKDOWN else "")
+    title = title or next((heading.text for heading in headings if heading.level == 1), "")
     return asdict(Extracted(text, cleaned(title), headings))
 
 
@@ -53,20 +74,20 @@ def confine(memory: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def read_file(content: bytes, content_type: str, most_characters: int) -> Text:
-    """Return the text of a file of any known type."""
+def read_file(content: bytes, content_type: str, most_characters: int, *, charset: str, language: str) -> Text:
+    """Return the text of a file of any known type. ``charset`` and ``language`` tell its encoding, where it has one."""
     if content_type == PDF:
         return pdf.read(content, most_characters)
     if content_type == DOCX:
         return docx.read(content)
     if content_type in (HTML, XHTML):
-        return html.read(content)
+        return html.read(content, charset, language)
     if content_type.startswith("text/"):
-        return Text(plain.decode(content))
+        return Text(plain.decode(content, charset, language))
     raise UnreadableError(f"Nothing here reads {content_type}.")
 
 
 if __name__ == "__main__":
-    kind, characters, bytes_, cpu, *rest = sys.argv[1:]
-    answer = main(kind, int(characters), int(bytes_), int(cpu), extracted=rest == ["text"])
+    kind, spoken, characters, bytes_, cpu, *rest = sys.argv[1:]
+    answer = main(kind, spoken, int(characters), int(bytes_), int(cpu), extracted=rest == ["text"])
     sys.stdout.buffer.write(json.dumps(answer).encode())

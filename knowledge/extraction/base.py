@@ -44,6 +44,11 @@ class Extracted:
     headings: list[Heading] = field(default_factory=list)
 
 
+def essence(content_type: str) -> str:
+    """Return a media type without its parameters, in lower case (WHATWG, MIME Sniffing, section 4.3)."""
+    return content_type.partition(";")[0].strip().lower()
+
+
 def cleaned(text: str) -> str:
     """Return the text without what PostgreSQL can't keep: null characters, and halves of surrogate pairs."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")

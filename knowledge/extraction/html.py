@@ -20,36 +20,72 @@ BLOCKS = frozenset(
     }
 )  # fmt: skip
 CELLS = frozenset({"td", "th"})
+PARAGRAPHS = frozenset({"div", "p"})
+BULLET = "- "
 HEADINGS = {f"h{level}": level for level in range(1, 7)}
-MAIN = "main, [role=main], article"
+# What a page is about: the first of these that the page has one of, apart from those within another.
+MAINS = ("main, [role=main]", "article")
 DECLARED = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+# What links to a heading are shown as: signs, those of icon fonts, and characters without width.
+PERMALINK = re.compile(r"[\s#¶§∞⚓🔗\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff\ue000-\uf8ff]*")
 SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
 
 
-def read(content: bytes) -> Text:
-    """Return the page's text and title."""
+def read(content: bytes, charset: str = "", language: str = "") -> Text:
+    """Return the page's text and title. ``charset`` is the one that it came with, and counts before its own."""
     from selectolax.lexbor import LexborHTMLParser
 
     declared = DECLARED.search(content, 0, 4096)
-    tree = LexborHTMLParser(decode(content, declared[1].decode() if declared else ""))
+    tree = LexborHTMLParser(decode(content, charset or (declared[1].decode() if declared else ""), language))
     title = tree.css_first("title")
-    mains = tree.css(MAIN)
-    writer = _Writer()
-    root = mains[0] if len(mains) == 1 else tree.body
+    root = next(filter(None, (_only(tree, selector) for selector in MAINS)), tree.body)
+    text = ""
     if root is not None:
+        writer = _Writer(_layouts(root))
         writer.walk(root)
-    return Text(writer.text(), one_line(title.text()) if title else "")
+        text = "\n\n".join(writer.blocks)
+    return Text(text, one_line(title.text()) if title else "")
+
+
+def _only(tree: Any, selector: str) -> Any:
+    """Return the one element that suits a selector, not counting those within another; None if there are more."""
+    matches = {node.mem_id: node for node in tree.css(selector)}
+    outermost = []
+    for node in matches.values():
+        above = node.parent
+        while above is not None and above.mem_id not in matches:
+            above = above.parent
+        if above is None:
+            outermost.append(node)
+            if len(outermost) > 1:
+                return None
+    return outermost[0] if outermost else None
+
+
+def _layouts(root: Any) -> set[int]:
+    """Return the tables that arrange a page: those with headings, code or tables in them, whose cells hold blocks."""
+    found = {node.mem_id for node in root.css("table[role=presentation], table[role=none]")}
+    for node in root.css("table table, table pre, " + ", ".join(f"table {heading}" for heading in HEADINGS)):
+        above = node.parent
+        while above.tag != "table":
+            above = above.parent
+        found.add(above.mem_id)
+    return found
 
 
 class _Writer:
-    """Puts down blocks of text, one after the other."""
+    """Puts down blocks of text, one after the other. A table of data is one, with a line a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, layouts: set[int]) -> None:
+        self.layouts = layouts
         self.blocks: list[str] = []
         self.words: list[str] = []
         self.level = 0
         self.verbatim = 0
+        self.rows: list[str] | None = None  # of the table of data that is being read
+        self.cells: list[str] = []
+        self.in_cell = False
 
     def walk(self, root: Any) -> None:
         """Go through the elements without recursion, since they may be nested without end."""
@@ -57,25 +93,37 @@ class _Writer:
         while node is not None:
             if node.tag == "-text":
                 text = node.text_content or ""
-                self.words.append(text if self.verbatim else SPACE.sub(" ", text))
-            elif node.tag not in UNSEEN and not _decoration(node):
-                self.enter(node.tag)
+                if self.verbatim or not text.isspace():
+                    self.words.append(text if self.verbatim else SPACE.sub(" ", text))
+                elif self.words and self.words[-1] != BULLET:
+                    self.words.append(" ")
+            elif node.tag not in UNSEEN and not _decoration(node) and not (self.level and _permalink(node)):
+                self.enter(node)
                 if node.child is not None:
                     node = node.child
                     continue
-                self.leave(node.tag)
+                self.leave(node)
             while node is not None and node.next is None and node.mem_id != root.mem_id:
                 node = node.parent
                 if node is not None:
-                    self.leave(node.tag)
+                    self.leave(node)
             if node is None or node.mem_id == root.mem_id:
                 break
             node = node.next
         self.end_block()
 
-    def enter(self, tag: str) -> None:
+    def enter(self, node: Any) -> None:
         """Begin an element."""
-        if tag in BLOCKS or tag in HEADINGS or tag == "pre":
+        tag = node.tag
+        if self.in_cell:
+            self.words.append("\n" if tag == "br" else " " if tag in BLOCKS else "")
+            return
+        if tag == "table" and node.mem_id not in self.layouts:
+            self.end_block()
+            self.rows = []
+        elif self.rows is not None and tag in CELLS:
+            self.in_cell = True
+        elif _parts(tag) and not (tag in PARAGRAPHS and self.words[-1:] == [BULLET]):
             self.end_block()
         if tag in HEADINGS:
             self.level = HEADINGS[tag]
@@ -84,18 +132,38 @@ class _Writer:
         elif tag == "br":
             self.words.append("\n")
         elif tag == "li":
-            self.words.append("- ")
+            self.words.append(BULLET)
 
-    def leave(self, tag: str) -> None:
+    def leave(self, node: Any) -> None:
         """End an element."""
-        if tag in BLOCKS or tag in HEADINGS or tag == "pre":
+        tag = node.tag
+        if self.in_cell:
+            if tag in CELLS:
+                self.cells.append(one_line("".join(self.words)))
+                self.words = []
+                self.in_cell = False
+            else:
+                self.words.append(" " if tag in BLOCKS else "")
+            return
+        if self.rows is not None and tag in ("tr", "table"):
+            self.end_row()
+            if tag == "table":
+                rows, self.rows = self.rows, None
+                self.words = ["\n".join(rows)]
+        if _parts(tag):
             self.end_block()
         if tag in HEADINGS:
             self.level = 0
         elif tag == "pre":
             self.verbatim -= 1
-        elif tag in CELLS:
-            self.words.append(" | ")
+
+    def end_row(self) -> None:
+        """Put down a row, unless all of its cells are empty. One cell with text stands alone."""
+        assert self.rows is not None, "A row is of a table."
+        cells, self.cells = self.cells, []
+        filled = [cell for cell in cells if cell]
+        if filled:
+            self.rows.append(" | ".join(cells) if len(filled) > 1 else filled[0])
 
     def end_block(self) -> None:
         """Put down what was gathered."""
@@ -104,8 +172,7 @@ class _Writer:
             if text.strip():
                 self.blocks.append(f"```\n{text.strip(chr(10))}\n```")
             return
-        lines = [one_line(line).removesuffix(" |") for line in text.split("\n")]
-        text = "\n".join(line for line in lines if line)
+        text = "\n".join(filter(None, map(one_line, text.split("\n"))))
         if not text.strip("- "):
             return
         if self.level:
@@ -113,12 +180,18 @@ class _Writer:
         else:
             self.blocks.append("\n".join(f"\\{line}" if MARKUP.match(line) else line for line in text.split("\n")))
 
-    def text(self) -> str:
-        """Return all blocks."""
-        return "\n\n".join(self.blocks)
+
+def _parts(tag: str) -> bool:
+    """Tell whether an element's text stands apart from that before and after it."""
+    return tag in BLOCKS or tag in HEADINGS or tag in CELLS or tag == "pre"
 
 
 def _decoration(node: Any) -> bool:
-    """Tell whether an element isn't shown, or only points at the heading that it stands in."""
+    """Tell whether an element isn't shown, or only points at the heading before it."""
     attributes = node.attributes
     return "hidden" in attributes or "headerlink" in (attributes.get("class") or "").split()
+
+
+def _permalink(node: Any) -> bool:
+    """Tell whether an element within a heading only points at that."""
+    return node.tag == "a" and PERMALINK.fullmatch(node.text()) is not None

@@ -2,22 +2,30 @@
 
 import re
 from itertools import pairwise
+from typing import Any
 
 from knowledge.extraction.base import DOCX, HTML, MARKDOWN, RST, XHTML, Heading, one_line
+from knowledge.extraction.frontmatter import front_matter
 
 MARKED_UP = frozenset({MARKDOWN, HTML, XHTML, DOCX})  # whose extracted text is Markdown
 NEWLINE = re.compile(r"\r\n?|\n")  # as CommonMark has it
 ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
 MOST_LEVELS = 6
+# What generators take out of a heading: {#id}, {.class}, {: #id}.
+ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}\s*$")
 
 
 def markdown(text: str) -> list[Heading]:
-    """Return the headings of a Markdown text (CommonMark 0.31), but for those within lists and quotes."""
+    """Return the headings of a Markdown text (CommonMark 0.31), but for those within lists, quotes and comments."""
     from markdown_it import MarkdownIt
+
+    skipped, _ = front_matter(text)
+    text = text[skipped:]
 
     parser = MarkdownIt("commonmark")
     parser.core.ruler.enableOnly(["normalize", "block"])
     parser.block.ruler.disable(["reference", "html_block"])
+    parser.block.ruler.before("heading", "comment", _comment, {"alt": ["paragraph", "blockquote"]})
     inline = MarkdownIt("commonmark")
     starts = _lines(text)
     headings = []
@@ -25,10 +33,24 @@ def markdown(text: str) -> list[Heading]:
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             first, last = opening.map
-            title = one_line(_shown(inline, content.content))
+            title = one_line(_shown(inline, ATTRIBUTES.sub("", content.content)))
             if title:
-                headings.append(Heading(starts[first], starts[last], int(opening.tag[1:]), title))
+                headings.append(Heading(skipped + starts[first], skipped + starts[last], int(opening.tag[1:]), title))
     return headings
+
+
+def _comment(state: Any, first: int, last: int, silent: bool) -> bool:
+    """Skip the lines from one that begins a comment to that in which it ends (CommonMark 0.31, section 4.6, kind 2)."""
+    start = state.bMarks[first] + state.tShift[first]
+    if state.is_code_block(first) or not state.src.startswith("<!--", start):
+        return False
+    if not silent:
+        line = first
+        while line < last and "-->" not in state.src[start : state.eMarks[line]]:
+            line += 1
+            start = state.bMarks[line] if line < last else start
+        state.line = min(line + 1, last)
+    return True
 
 
 def _shown(inline: object, text: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from knowledge.extraction.base import Heading
+from knowledge.extraction.base import MARKDOWN, Heading, essence
+from knowledge.extraction.frontmatter import front_matter
 from knowledge.extraction.outline import MARKED_UP
 from knowledge.models.chunks import passage
 
@@ -48,7 +49,7 @@ def split(
     overlap: int,
     count_tokens: Callable[[str], int],
 ) -> Iterator[Piece]:
-    """Yield the passages of a text in order.
+    """Yield the passages of a text in order. One without a letter or digit there is only where the text has none.
 
     ``size`` is the most tokens of a passage and the headings before it, ``overlap`` how many a passage may repeat of
     the one before it under the same heading.
@@ -57,15 +58,25 @@ def split(
     def count(part: str) -> int:
         return max(count_tokens(part), len(part) // LONGEST_TOKEN)
 
-    markup = content_type in MARKED_UP
+    markup = essence(content_type) in MARKED_UP
+    begin = front_matter(text)[0] if essence(content_type) == MARKDOWN else 0
     pages = [heading for heading in headings if heading.level == 0]
-    for section in _joined(_sections(text, title, headings), text, size // SMALL, size, count):
+    signs: list[Piece] = []
+    spoken = False
+    for section in _joined(_sections(text, title, headings, begin), text, size // SMALL, size, count):
         prefix = count(passage(list(section.path), ""))
         capacity = max(size - prefix, size // 2)
         splitter = _splitter(markup, count, capacity, min(overlap, capacity // 2))
-        for start, part in _parts(splitter, text, section):
-            path = [*section.path, *_page(pages, start)]
-            yield Piece(path, start, start + len(part), part, max(count_tokens(part), 1))
+        for start, end in _whole(_parts(splitter, text, section), text, count, capacity):
+            path, part = [*section.path, *_page(pages, start)], text[start:end]
+            piece = Piece(path, start, end, part, max(count_tokens(part), 1))
+            if _speaks(part):
+                spoken = True
+                yield piece
+            elif not spoken:
+                signs.append(piece)
+    if not spoken:
+        yield from signs
 
 
 def _splitter(markup: bool, count: Callable[[str], int], capacity: int, overlap: int) -> Any:
@@ -86,10 +97,49 @@ def _parts(splitter: Any, text: str, section: Section) -> Iterator[tuple[int, st
         start = end
 
 
-def _sections(text: str, title: str, headings: Sequence[Heading]) -> Iterator[Section]:
-    """Yield the sections in order. A path begins with the title, which the same words at the top don't repeat."""
+def _whole(
+    parts: Iterator[tuple[int, str]], text: str, count: Callable[[str], int], capacity: int
+) -> Iterator[tuple[int, int]]:
+    """Yield where each part begins and ends.
+
+    One that says nothing, such as the line that ends code, is joined to the one before or after it. Where it fits
+    neither, it is left out: nobody looks for it.
+    """
+    before: tuple[int, int] | None = None
+    mute: list[tuple[int, int]] = []  # what waits for the next one
+    for start, part in parts:
+        end = start + len(part)
+        if not _speaks(part):
+            if before and not mute and count(text[before[0] : end]) <= capacity:
+                before = before[0], end
+            else:
+                mute.append((start, end))
+            continue
+        for left, _ in reversed(mute):
+            if count(text[min(left, start) : end]) > capacity:
+                break
+            start = min(left, start)
+        if before:
+            yield before
+        before, mute = (start, end), []
+    if before:
+        yield before
+    else:
+        yield from mute
+
+
+def _speaks(part: str) -> bool:
+    """Tell whether a text has a letter or a digit."""
+    return any(map(str.isalnum, part))
+
+
+def _sections(text: str, title: str, headings: Sequence[Heading], begin: int) -> Iterator[Section]:
+    """Yield the sections from a character on, in order.
+
+    A path begins with the title, which the same words at the top don't repeat.
+    """
     above: list[Heading] = []
-    start, body = 0, 0
+    start, body = begin, begin
     parting = [heading for heading in headings if heading.level]
     for heading in chain(parting, [None]):
         end = heading.start if heading else len(text)

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from core.errors import ConflictError
 from core.ids import uuid7
 from knowledge.models import Collection, Document, DocumentStatus, DocumentVersion
-from knowledge.services.extraction import is_readable, type_of
+from knowledge.services.extraction import charset_of, is_encoded, is_readable, needs_charset, type_of
 from knowledge.services.queueing import enqueue
 
 ATTEMPTS = 5  # at finding a document that others make, change or delete at the same moment
@@ -47,9 +47,13 @@ class DocumentGoneError(ConflictError):
 
 @dataclass(frozen=True)
 class Content:
-    """What a version holds: the original bytes, or a text that is its own."""
+    """What a version holds: the original bytes, with the charset that was declared of them, or a text that is its own.
+
+    The charset is kept as the version's, in its media type's parameter; the document's type has none.
+    """
 
     content_type: str
+    charset: str
     content_hash: str
     size: int
     original: bytes | None
@@ -83,9 +87,11 @@ def content_of(content: bytes, *, declared: str = "", name: str = "") -> Content
         raise ContentRefusedError(
             f"Nothing here reads “{content_type}”. Text, Markdown, HTML, PDF and DOCX are read.", "unsupported"
         )
-    text = _own_text(content) if content_type in TEXTS else None
+    charset = charset_of(declared)
+    text = _own_text(content) if content_type in TEXTS and not needs_charset(charset) else None
     return Content(
         content_type=content_type,
+        charset=charset if text is None and is_encoded(content_type) else "",
         content_hash=hashlib.sha256(content).hexdigest(),
         size=len(content),
         original=content if text is None else None,
@@ -234,7 +240,7 @@ def _add_version(document: Document, number: int, content: Content) -> None:
         organization_id=document.organization_id,
         document=document,
         version=number,
-        content_type=content.content_type,
+        content_type=f"{content.content_type}; charset={content.charset}" if content.charset else content.content_type,
         content_hash=content.content_hash,
         size=content.size,
         original=content.original,

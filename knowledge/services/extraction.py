@@ -13,10 +13,32 @@ import sys
 
 from django.conf import settings
 
-from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PDF, RST, XHTML, Extracted, Heading, UnreadableError
+from knowledge.extraction.base import (
+    DOCX,
+    HTML,
+    MARKDOWN,
+    PDF,
+    RST,
+    XHTML,
+    Extracted,
+    Heading,
+    UnreadableError,
+    essence,
+)
 from knowledge.extraction.outline import MARKED_UP, pages
+from knowledge.extraction.plain import charset_of, needs_charset
 
-__all__ = ["Extracted", "Heading", "UnreadableError", "extract", "is_readable", "type_of"]
+__all__ = [
+    "Extracted",
+    "Heading",
+    "UnreadableError",
+    "charset_of",
+    "extract",
+    "is_encoded",
+    "is_readable",
+    "needs_charset",
+    "type_of",
+]
 
 OCTETS = "application/octet-stream"
 BY_SUFFIX = {
@@ -40,9 +62,14 @@ VAGUE = frozenset({"", OCTETS, "text/plain", "application/zip", "binary/octet-st
 TOO_MUCH = "Reading it takes more time or memory than is allowed."
 
 
+def is_encoded(content_type: str) -> bool:
+    """Tell whether what a media type's documents are is text in some encoding."""
+    return content_type.startswith("text/") or content_type == XHTML
+
+
 def is_readable(content_type: str) -> bool:
     """Tell whether documents of this media type can be read."""
-    return content_type.startswith("text/") or content_type in (PDF, DOCX, XHTML)
+    return is_encoded(content_type) or content_type in (PDF, DOCX)
 
 
 def type_of(*, declared: str, name: str, content: bytes) -> str:
@@ -50,7 +77,7 @@ def type_of(*, declared: str, name: str, content: bytes) -> str:
 
     The declared one counts, unless it says nothing; then the file's name; then how the content begins.
     """
-    kind = declared.partition(";")[0].strip().lower()
+    kind = essence(declared)
     kind = ALIASES.get(kind, kind)
     if kind not in VAGUE:
         return kind
@@ -64,16 +91,21 @@ def type_of(*, declared: str, name: str, content: bytes) -> str:
     return kind or OCTETS
 
 
-def extract(*, content_type: str, original: bytes | None, text: str | None) -> Extracted:
+def extract(*, content_type: str, original: bytes | None, text: str | None, language: str = "und") -> Extracted:
     """Return the text and headings of a file, or the headings of a text that is known already.
 
+    ``content_type`` may have a charset; that and ``language``, the document's, tell in which encoding a text is.
     Not to be called in a transaction: it takes as long as ``EXTRACTION_SECONDS`` allows.
 
     Raises:
         UnreadableError: the file can't be read; the message tells people why.
     """
     known = text is not None
-    if text is not None and content_type not in (*MARKED_UP, RST) and len(text) <= settings.DOCUMENT_MAX_CHARACTERS:
+    if (
+        text is not None
+        and essence(content_type) not in (*MARKED_UP, RST)
+        and len(text) <= settings.DOCUMENT_MAX_CHARACTERS
+    ):
         return Extracted(text, "", pages(text))  # nothing that a text could make difficult
     content = text.encode() if text is not None else original
     assert content is not None, "A version has an original or a text."
@@ -82,6 +114,7 @@ def extract(*, content_type: str, original: bytes | None, text: str | None) -> E
         "-m",
         "knowledge.extraction",
         content_type,
+        language,
         str(settings.DOCUMENT_MAX_CHARACTERS),
         str(settings.EXTRACTION_MEMORY_BYTES),
         str(settings.EXTRACTION_SECONDS),

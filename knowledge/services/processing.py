@@ -139,7 +139,12 @@ def claim(document_id: UUID) -> Lease | None:
 def _process(lease: Lease) -> None:
     document = lease.document
     version = document.versions.get(version=document.version)
-    found = extract(content_type=version.content_type, original=_bytes(version.original), text=version.text)
+    found = extract(
+        content_type=version.content_type,
+        original=_bytes(version.original),
+        text=version.text,
+        language=document.language,
+    )
     lease.renew()
     if version.text is None:
         _keep(lease, version, found)

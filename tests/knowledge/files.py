@@ -26,6 +26,44 @@ def docx_file(*, password: bool = False) -> bytes:
     return file.getvalue()
 
 
+WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006"
+
+
+def docx_of(body: str, **notes: str) -> bytes:
+    """A Word document whose body is the given XML; ``footnotes`` and ``endnotes`` are that of their parts."""
+    names = {
+        "w": WORD,
+        "m": f"{OFFICE}/math",
+        "r": f"{OFFICE}/relationships",
+        "mc": "http://schemas.openxmlformats.org/markup-compatibility/2006",
+        "v": "urn:schemas-microsoft-com:vml",
+        "wps": "http://schemas.microsoft.com/office/word/2010/wordprocessingShape",
+    }
+    spaces = " ".join(f'xmlns:{prefix}="{name}"' for prefix, name in names.items())
+    parts = {"word/document.xml": f"<w:document {spaces}><w:body>{body}</w:body></w:document>"}
+    types = relations = ""
+    for kind, xml in notes.items():
+        parts[f"word/{kind}.xml"] = f"<w:{kind} {spaces}>{xml}</w:{kind}>"
+        kept = f"application/vnd.openxmlformats-officedocument.wordprocessingml.{kind}+xml"
+        types += f'<Override PartName="/word/{kind}.xml" ContentType="{kept}"/>'
+        relations += f'<Relationship Id="{kind}" Type="{OFFICE}/relationships/{kind}" Target="{kind}.xml"/>'
+    added = {
+        "[Content_Types].xml": ("</Types>", types),
+        "word/_rels/document.xml.rels": ("</Relationships>", relations),
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(docx_file())) as whole, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in whole.namelist():
+            content = whole.read(name).decode("latin-1")
+            end, more = added.get(name, ("", ""))
+            if name not in parts:
+                made.writestr(name, (content.replace(end, more + end) if end else content).encode("latin-1"))
+        for name, xml in parts.items():
+            made.writestr(name, xml)
+    return file.getvalue()
+
+
 def zip_bomb() -> bytes:
     """A DOCX of half a megabyte that unpacks to 500."""
     file = io.BytesIO()

@@ -46,6 +46,47 @@ def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> Non
     assert text[second.start : second.end] == "Two\n---\n"
 
 
+@pytest.mark.parametrize(
+    ("before", "title"),
+    [
+        ("---\ntitle: Expense Policy\ntags: [hr]\n---\n", "Expense Policy"),
+        ('---\r\nTitle:  "Pay \\u2013 #1" # quoted\r\n---\r\n', "Pay – #1"),  # noqa: RUF001
+        ("---\n# about\nlayout: x\ntitle: 'It''s here' # so\n...\n", "It's here"),
+        ("---\ntitle: C# guide # not this\n---\n", "C# guide"),
+        ('+++\ntitle = """Two\nlines"""\ndate = 2026-01-01\n+++\n', "Two lines"),
+        ("---\ntitle: |\n  folded\n---\n", "Travel"),
+        ("---\nlayout: post\n---\n", "Travel"),
+        ("+++\ntitle = [broken\n+++\n", "Travel"),
+        ("+++\ntitle = 3\n+++\n", "Travel"),
+        ("---\n---\n", "Travel"),
+    ],
+)
+def test_what_stands_before_markdown_is_no_heading_but_may_have_the_title(before: str, title: str) -> None:
+    text = f"{before}\nIntro\n\n## Hotels\n\ntext\n\n# Travel\n"
+    found = extract(content_type=MARKDOWN, original=None, text=text)
+    assert (found.title, found.text) == (title, text)
+    assert outline(found) == [(2, "Hotels"), (1, "Travel")]
+    assert text[found.headings[0].start : found.headings[0].end] == "## Hotels\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["---\nOne. Two.\n---\n", "---\nkey: never ended\n\n# Travel\n", "text\n---\na: b\n---\n"]
+)
+def test_a_line_across_the_page_begins_nothing(text: str) -> None:
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text))
+
+
+def test_comments_hold_no_headings() -> None:
+    text = "<!-- # one\n\n# two\n-->\n# Three\ntext\n<!-- # four -->\n# Five\n\n    <!--\n\n# Six\n\n<!--\n# seven\n"
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
+
+
+@pytest.mark.parametrize("attributes", ["{#leave}", "{.wide #leave}", "{: #leave }"])
+def test_attributes_of_a_heading_are_no_part_of_it(attributes: str) -> None:
+    text = f"# Leave {attributes}\n\n## {{x}} set {{1}}\n"
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Leave"), (2, "{x} set {1}")]
+
+
 def test_restructured_headings_have_the_level_of_their_style() -> None:
     text = (
         "=====\nGuide\n=====\n\nText\nends\n\nInstall\n-------\n\nfoo\n\nOn Linux\n~~~~~~~~\n\n"
@@ -67,8 +108,76 @@ def test_html_is_what_a_reader_sees_of_its_main_part() -> None:
     assert outline(found) == [(1, "Valves"), (2, "Table")]
     assert found.text == (
         "# Valves\n\nCheck each valve.\n\\# of turns: 3\n\n- one\n\n- two\n\n## Table\n\n"
-        "Part | Torque\n\nM8 | 25 Nm\n\n```\na = 1\n  b\n```"
+        "Part | Torque\nM8 | 25 Nm\n\n```\na = 1\n  b\n```"
     )
+
+
+ABOUT = "<h1>Pumps</h1><p>Oil the pump.</p>"
+AROUND = (
+    "<header>Products</header><div class=sidebar><a>Turbines</a></div>",
+    "<aside>Ads</aside><footer>Imprint</footer>",
+)
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        f"<main><nav>Menu</nav><article>{ABOUT}</article></main>",
+        f"<div role=main><article>{ABOUT}</article></div>",
+        f"<main><div role=main>{ABOUT}</div></main>",
+        f"<article>{ABOUT}<article></article></article>",
+        f"<main>{ABOUT}</main><article>A teaser</article><article>Another</article>",
+    ],
+)
+def test_of_a_page_only_its_main_part_is_read(main: str) -> None:
+    before, after = AROUND
+    assert read(f"<body>{before}<div>{main}</div>{after}".encode(), HTML).text == "# Pumps\n\nOil the pump."
+
+
+def html(body: str) -> str:
+    return read(body.encode(), HTML).text
+
+
+def test_a_row_of_a_table_is_a_line_whatever_its_cells_hold() -> None:
+    rows = "<tr><th><p>Name</p></th><th><p>Default</p></th></tr>\n<tr><td><p>one</p><p>two</p></td><td>3<br>4</td></tr>"
+    assert html(f"<p>before<table><caption>Limits</caption>{rows}</table>after") == (
+        "before\n\nLimits\n\nName | Default\none two | 3 4\n\nafter"
+    )
+    assert html("<table><tr><td><ul><li>one<li>two</ul><td>x</table>") == "one two | x"
+    assert html("<table><tr><td># of turns<td>3</table>") == "\\# of turns | 3"
+
+
+def test_cells_with_nothing_in_them_leave_nothing() -> None:
+    empty = "<td>&nbsp;</td>"
+    rows = f"<tr>{empty * 3}</tr><tr>{empty}<td>text</td>{empty}</tr><tr><td>a</td>{empty}<td>b</td></tr>"
+    assert html(f"<table>{rows}</table>") == "text\na | | b"
+
+
+def test_a_table_that_arranges_a_page_is_read_block_by_block() -> None:
+    inner = "<table><tr><td>M8<td>25 Nm</table>"
+    page = f"<table><tr><td><h1>Pumps</h1><p>Oil.</p><pre>a\n b</pre>{inner}</td><td> </td><td>next</td></tr></table>"
+    assert html(page) == "# Pumps\n\nOil.\n\n```\na\n b\n```\n\nM8 | 25 Nm\n\nnext"
+    assert html("<table role=presentation><tr><td>one<td>two</table>") == "one\n\ntwo"
+
+
+def test_items_of_a_list_keep_their_marks() -> None:
+    nested = "<li><p>alpha</p><ul>\n<li>\n<div><p>beta</p></div></li></ul></li><li><p>gamma</p><p>more</p></li>"
+    assert html(f"<ul>{nested}</ul>") == "- alpha\n\n- beta\n\n- gamma\n\nmore"
+
+
+@pytest.mark.parametrize("mark", ["#", "¶", "§", "🔗", "\u200b", "", "<i>\uf0c1</i>", " # "])
+def test_links_to_a_heading_are_no_part_of_it(mark: str) -> None:
+    for heading in (f"C#<span><a href='#x'>{mark}</a></span>", f"<a href='#x'>{mark}</a>C#"):
+        assert outline(read(f"<h2>{heading}</h2><p>text".encode(), HTML)) == [(2, "C#")]
+
+
+def test_links_in_a_heading_are_part_of_it() -> None:
+    assert html("<h2><a href='#use'>Use</a> of <a href='c'>C#</a></h2><p>see <a>§</a>") == "## Use of C#\n\nsee §"
+
+
+def test_a_page_without_one_main_part_is_read_whole() -> None:
+    page = "<p>one</p><article>two</article><article>three</article><p>four</p>"
+    assert read(page.encode(), HTML).text == "one\n\ntwo\n\nthree\n\nfour"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1", "cp1251"])
@@ -227,7 +336,21 @@ def test_html_nested_without_end_is_read(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["> " * 50_000 + "x", "[" * 100_000, "*a_ " * 100_000, "# " + "`" * 100_000, "- " * 50_000]
+    "text",
+    [
+        "<!--\n" * 50_000,
+        "---\na:" + "\n#" * 60_000,
+        "---\n" * 9 + "a: " * 50_000,
+        f"---\n{chr(10) * 30_000}1\n---\n",
+        f"---\na{' ' * 60_000}1\n---\n",
+        f"---\na: b\ntitle:{' ' * 60_000}\n---\nx",
+        f"+++\na = {'[' * 60_000}\n+++\nx",
+        "> " * 50_000 + "x",
+        "[" * 100_000,
+        "*a_ " * 100_000,
+        "# " + "`" * 100_000,
+        "- " * 50_000,
+    ],
 )
 def test_markdown_made_to_be_slow_ends(text: str, settings: Any) -> None:
     assert bounded(text.encode(), MARKDOWN, settings)

@@ -1,5 +1,6 @@
 """Processing: chunks that are spans of the text, new versions that replace old ones at once, and what breaks off."""
 
+import re
 from datetime import timedelta
 from itertools import pairwise
 from typing import Any
@@ -85,8 +86,54 @@ def test_sections_of_a_few_words_stand_together_under_what_they_share() -> None:
     assert piece.text.endswith("Short too.")
 
 
+def test_what_stands_before_markdown_is_in_no_piece() -> None:
+    text = "---\ntitle: Manual\ntags: [a, b]\n---\n\nShort.\n\n## One\n\nShort too.\n"
+    [piece] = pieces(text)
+    assert piece.text == "Short.\n\n## One\n\nShort too."
+    assert text[piece.start : piece.end] == piece.text
+
+
 def test_a_heading_with_nothing_under_it_is_not_lost() -> None:
     assert "Empty" in "".join(piece.text for piece in pieces("# Manual\n\n## Empty\n"))
+
+
+def code(lines: int) -> str:
+    return "\n".join(f"value_{number} = compute({number})" for number in range(lines))
+
+
+TABLE = "\n".join(f"| row {number} | {number * 7} |" for number in range(90))
+
+
+@pytest.mark.parametrize("size", [40, 64, 100, 254])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"Before.\n\n```\n{code(lines)}\n```\n" for lines in range(4, 30, 5)),
+        *(f"```python\n{code(lines)}\n```\n\nAfter it comes a text. {'And more. ' * 60}" for lines in range(4, 30, 5)),
+        f"Before.\n\n|  |  |\n|--|--|\n{TABLE}\n\n***\n\n---\n",
+        f"One.\n\n{'. ' * 900}\n\nTwo.",
+        f"# A\n\n{'Text of it. ' * 40}\n\n## B\n\n***\n\n## C\n\n{'Text of it. ' * 40}\n\n## D\n\n```\n```\n",
+    ],
+)
+def test_no_piece_is_signs_alone_and_no_word_is_lost(text: str, size: int) -> None:
+    found = pieces(text, size=size)
+    assert all(any(map(str.isalnum, piece.text)) for piece in found)
+    assert all(text[piece.start : piece.end] == piece.text for piece in found)
+    assert max(piece.token_count for piece in found) <= size
+    assert [piece.start for piece in found] == sorted({piece.start for piece in found})
+    covered = {at for piece in found for at in range(piece.start, piece.end)}
+    headings = {at for found in re.finditer(r"^#.*$", text, re.MULTILINE) for at in range(*found.span())}
+    assert not [text[at] for at in range(len(text)) if text[at].isalnum() and at not in covered | headings]
+
+
+def test_a_closing_fence_stays_with_its_code() -> None:
+    [piece] = pieces(f"```\n{code(4)}\n```\n")
+    assert piece.text.endswith("```")
+
+
+def test_a_text_of_signs_alone_is_kept() -> None:
+    assert [piece.text for piece in pieces("# Manual\n\n???\n")] == ["???"]
+    assert len(pieces(". " * 2_000)) > 1
 
 
 @pytest.mark.parametrize("size", [64, 254])
