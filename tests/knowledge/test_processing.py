@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
+from core import jobs
 from core.errors import ConflictError
 from core.models import Organization
 from knowledge import tasks
@@ -19,6 +20,7 @@ from knowledge.services.documents import Outcome, content_of, put_document
 from knowledge.services.extraction import extract
 from knowledge.services.processing import DocumentBusyError, Lease, LeaseLostError, claim, process_document
 from tests.factories.knowledge import CollectionFactory
+from tests.kit.sql import run
 from tests.knowledge import files
 from tests.knowledge.stand_in import MODEL, Server, busy
 
@@ -241,6 +243,40 @@ def test_a_job_comes_with_the_document_and_once(collection: Collection) -> None:
     tasks.process_document(document_id=str(document.pk))
     document.refresh_from_db()
     assert (document.status, document.indexed_version) == ("ready", 2)
+
+
+def begun() -> tuple[str, str]:
+    """Start the next job of knowledge, as a worker would, and return its document's id and its collection's."""
+    [(key,)] = run("SELECT args ->> 'document_id' FROM procrastinate_fetch_job_v2(ARRAY['knowledge']::varchar[], NULL)")
+    document = Document.objects.get(pk=key)
+    return document.document_id, document.collection.name
+
+
+def test_small_documents_go_first(collection: Collection) -> None:
+    put(collection, "Valves are checked in spring. " * 20_000, "large.md")
+    put(collection, "Pumps are oiled. " * 20_000, "second.md")
+    put(collection, "A note.", "small.md")
+    assert [begun()[0] for _ in range(3)] == ["small.md", "large.md", "second.md"]
+
+
+def test_an_organization_that_imports_many_lets_others_pass(collection: Collection) -> None:
+    for number in range(20):
+        put(collection, f"Note {number}.", f"{number}.md")
+    other = CollectionFactory(name="Other")
+    assert other.organization_id != collection.organization_id
+    put(other, "Another note.", "first.md")
+    put(other, "One more.", "second.md")
+    order = [begun() for _ in range(10)]
+    assert order[0][0] == "0.md"
+    assert order[1] == ("first.md", "Other")
+    assert ("second.md", "Other") in order[:4]
+
+
+def test_what_is_on_schedule_is_no_long_job() -> None:
+    """It would wait else for documents that are processed."""
+    queues = {periodic.task.queue for periodic in jobs.app.periodic_registry.periodic_tasks.values()}
+    assert len(queues) >= 2
+    assert not queues & jobs.LONG_QUEUES
 
 
 def test_what_waits_without_a_job_is_found(collection: Collection) -> None:
