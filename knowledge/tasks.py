@@ -27,15 +27,20 @@ COLLECTION_PRIORITY = -4  # as a document of half a megabyte: search goes on mea
 
 @jobs.task(queue=QUEUE)
 def process_document(document_id: str) -> None:
-    """Process a document, if it waits for that still."""
-    processing.process_document(document_id=UUID(document_id))
+    """Process a document, if it waits for that still: for some seconds, and by another job after that."""
+    share = processing.Slice(SLICE_SECONDS, jobs.stopping.is_set)
+    processing.process_document(document_id=UUID(document_id), share=share)
 
 
 @jobs.task(queue=QUEUE)
 def reembed_collection(collection_id: str) -> None:
     """Give a collection's chunks vectors of its model: for some seconds, and by another job after that."""
     end = time.monotonic() + SLICE_SECONDS
-    if not reembedding.reembed(collection_id=UUID(collection_id), go_on=lambda: time.monotonic() < end):
+
+    def go_on() -> bool:
+        return time.monotonic() < end and not jobs.stopping.is_set()
+
+    if not reembedding.reembed(collection_id=UUID(collection_id), go_on=go_on):
         enqueue_collection(UUID(collection_id))
 
 

@@ -148,7 +148,10 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
     search_fields = ("title", "document_id", "source_uri")
     fieldsets = (
         (None, {"fields": ("collection", "document_id", "title", "source_uri", "language", "metadata")}),
-        ("Processing", {"fields": ("status", "error", "attempts", "chunk_count", "embedding_model", "processed_at")}),
+        (
+            "Processing",
+            {"fields": ("status", "error", "progress", "attempts", "chunk_count", "embedding_model", "processed_at")},
+        ),
         (
             "Content",
             {"fields": ("content_link", "content_type", "size", "content_hash", "version", "indexed_version")},
@@ -159,6 +162,7 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
         "document_id",
         "status",
         "error",
+        "progress",
         "attempts",
         "chunk_count",
         "embedding_model",
@@ -182,6 +186,13 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
             available=lambda document: not document.is_deleted,
         ),
     )
+
+    @admin.display(description="Progress")
+    def progress(self, document: Document) -> str:
+        """Return how many of the chunks are embedded, of the version that is processed or was last."""
+        if not document.expected_chunks:
+            return "-"
+        return f"{document.embedded_chunks:,} of {document.expected_chunks:,} chunks"
 
     def send(self, request: HttpRequest, record: Document) -> HttpResponseBase:
         """Answer with the newest version's content."""
@@ -212,7 +223,7 @@ class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return the versions without their files."""
-        return super().get_queryset(request).defer("original")
+        return super().get_queryset(request).defer("original", "draft")
 
     def send(self, request: HttpRequest, record: DocumentVersion) -> HttpResponseBase:
         """Answer with the version's content."""

@@ -133,7 +133,7 @@ class DocumentVersionViewSet(ReadOnlyViewSet):
     """What documents hold."""
 
     scope = "knowledge"
-    queryset = DocumentVersion.objects.filter(document__deleted_at=None)
+    queryset = DocumentVersion.objects.filter(document__deleted_at=None).defer("draft")
     serializer_class = serializers.DocumentVersionSerializer
     filterset_class = filters.DocumentVersionFilterSet
     list_leaves_out = ("text",)

@@ -89,7 +89,14 @@ class Document(SoftDeletion, OrganizationRecord):
         Transition("requeue", {"processing", "ready", "failed"}, "pending"),
         Transition("retry", {"failed"}, "pending"),  # after “requeue”, whose name the event else would have
     )
-    audit_ignore = ("chunk_count", "lease_expires_at", "attempts")
+    audit_ignore = (
+        "chunk_count",
+        "expected_chunks",
+        "embedded_chunks",
+        "lease_token",
+        "lease_expires_at",
+        "attempts",
+    )
     audit_redact = ("lease_token",)
 
     collection = models.ForeignKey(
@@ -120,12 +127,26 @@ class Document(SoftDeletion, OrganizationRecord):
     status = models.CharField(max_length=20, choices=DocumentStatus, default=DocumentStatus.PENDING, editable=False)
     error = models.TextField(blank=True, editable=False, help_text="Why it failed.")
     chunk_count = models.PositiveIntegerField(default=0, editable=False)
+    expected_chunks = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="How many chunks the version has that is processed, or was last; 0: it isn't split yet.",
+    )
+    embedded_chunks = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="How many of them are embedded, counted every few seconds.",
+    )
     embedding_model = models.CharField(
         max_length=200, blank=True, editable=False, help_text="The model that its chunks were split for."
     )
     processed_at = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveIntegerField(
-        default=0, editable=False, help_text="How often processing of the newest version has begun."
+        default=0,
+        editable=False,
+        help_text="How often processing of the newest version has begun since it last got on.",
     )
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -182,6 +203,11 @@ class Document(SoftDeletion, OrganizationRecord):
                 condition=(Q(status=DocumentStatus.FAILED) & ~Q(error=""))
                 | (~Q(status=DocumentStatus.FAILED) & Q(error="")),
                 violation_error_message="A failed document has an error; others have none.",
+            ),
+            models.CheckConstraint(
+                name="knowledge_document_embedded",
+                condition=Q(embedded_chunks__lte=F("expected_chunks")),
+                violation_error_message="“embedded_chunks” is at most “expected_chunks”.",
             ),
             models.CheckConstraint(
                 name="knowledge_document_lease",
@@ -251,6 +277,9 @@ class DocumentVersion(OrganizationLog):
     size = models.PositiveBigIntegerField(editable=False, help_text="Bytes of the content as it came.")
     original = models.BinaryField(null=True, blank=True, help_text="The content as it came, where it isn't the text.")
     text = models.TextField(null=True, blank=True, editable=False)  # noqa: DJ001 (none is not the same as empty)
+    draft = models.BinaryField(
+        null=True, blank=True, help_text="Vectors of it made so far, while it is processed (see services.drafts)."
+    )
 
     class Meta(OrganizationLog.Meta):
         constraints = [

@@ -23,6 +23,8 @@ PENDING: dict[str, Any] = {
     "status": DocumentStatus.PENDING,
     "error": "",
     "attempts": 0,
+    "expected_chunks": 0,
+    "embedded_chunks": 0,
     "lease_token": None,
     "lease_expires_at": None,
 }
@@ -184,6 +186,7 @@ def reprocess_document(*, document: Document) -> Document:
     """
     document = _locked(document)
     document.versions.filter(version=document.version, original__isnull=False).update(text=None)
+    document.versions.filter(version=document.version, draft__isnull=False).update(draft=None)
     if document.status != DocumentStatus.PENDING:
         Document.objects.filter(pk=document.pk).update(**PENDING)
     enqueue(document.pk)
