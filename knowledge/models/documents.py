@@ -108,6 +108,13 @@ class Document(SoftDeletion, OrganizationRecord):
     title = models.CharField(
         max_length=500, blank=True, help_text="Where none is given, processing takes the file's own, or its name."
     )
+    found_title = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="The title that processing took. It is found anew for each version, unless another title is given.",
+    )
     source_uri = models.CharField(max_length=2000, blank=True, help_text="Where it comes from.")
     content_type = models.CharField(max_length=200, help_text="A media type.")
     content_hash = models.CharField(
@@ -240,6 +247,11 @@ class Document(SoftDeletion, OrganizationRecord):
         ]
         triggers = [KeepDocument(), DropChunks(), Immutable("collection_id", name="collection")]
 
+    @property
+    def given_title(self) -> str:
+        """The title that somebody gave it; empty where processing is to find one."""
+        return "" if self.title == self.found_title else self.title
+
     def __str__(self) -> str:
         return self.title or self.document_id
 
@@ -277,6 +289,13 @@ class DocumentVersion(OrganizationLog):
     size = models.PositiveBigIntegerField(editable=False, help_text="Bytes of the content as it came.")
     original = models.BinaryField(null=True, blank=True, help_text="The content as it came, where it isn't the text.")
     text = models.TextField(null=True, blank=True, editable=False)  # noqa: DJ001 (none is not the same as empty)
+    title = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="Of a file, the title of its own; a text's is in the text.",
+    )
     draft = models.BinaryField(
         null=True, blank=True, help_text="Vectors of it made so far, while it is processed (see services.drafts)."
     )

@@ -164,7 +164,7 @@ def _process(lease: Lease, share: Slice) -> None:
     lease.renew()
     if version.text is None:
         _keep(lease, version, found)
-    title = (document.title or found.title or base_name(document.document_id))[:500]
+    title = (document.given_title or version.title or found.title or base_name(document.document_id))[:500]
     pieces = list(_split(document, version, found, title, lease))
     if not pieces:
         raise UnreadableError("It has no text.")
@@ -220,11 +220,9 @@ def _hand_on(lease: Lease, draft: Draft, expected: int) -> None:
 @transaction.atomic
 def _keep(lease: Lease, version: DocumentVersion, found: Extracted) -> None:
     """Keep a file's text and its own title, so that who takes over needn't read it again."""
-    document = lease.document
-    document.title = document.title or found.title[:500]
-    if not lease.held().update(title=document.title):
+    if not lease.held().select_for_update(no_key=True).exists():
         raise LeaseLostError
-    DocumentVersion.objects.filter(pk=version.pk).update(text=found.text)
+    DocumentVersion.objects.filter(pk=version.pk).update(text=found.text, title=found.title[:500])
 
 
 def _split(document: Document, version: DocumentVersion, found: Extracted, title: str, lease: Lease) -> Iterator[Piece]:
@@ -260,6 +258,7 @@ def _finish(lease: Lease, title: str, pieces: list[Piece], draft: Draft) -> None
     lease.let_go(
         DocumentStatus.READY,
         title=title,
+        found_title="" if document.given_title else title,
         indexed_version=document.version,
         expected_chunks=len(pieces),
         embedded_chunks=len(pieces),

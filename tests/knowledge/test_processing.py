@@ -209,6 +209,51 @@ def test_a_version_with_the_content_of_another_document_is_a_conflict(collection
         put(collection, MANUAL, "other.md")
 
 
+def test_a_found_title_is_found_anew_for_each_version(collection: Collection) -> None:
+    for text, title in (
+        ("No heading here.", "manual.md"),
+        ("# Leave policy\n\nAsk early.", "Leave policy"),
+        ("# Leave policy two\n\nAsk late.", "Leave policy two"),
+        ("No heading again.", "manual.md"),
+    ):
+        document = processed(put(collection, text)[0])
+        assert (document.title, document.chunks.get().heading_path) == (title, [title])
+
+
+def test_a_file_s_own_title_is_found_anew(collection: Collection) -> None:
+    for title in ("Service manual", "Manual of 2027"):
+        content = content_of(files.pdf_file("Check each valve.", title=title), name="m.pdf")
+        document = processed(put_document(collection=collection, content=content, document_id="m.pdf")[0])
+        assert document.title == title
+    collections.reprocess_collection(collection=collection)  # by the text that was read
+    assert processed(document).title == "Manual of 2027"
+    documents.reprocess_document(document=document)  # by the file
+    assert processed(document).title == "Manual of 2027"
+
+
+@pytest.mark.parametrize("title", ["Handbook", "Service manual"])
+def test_a_given_title_stays(collection: Collection, title: str) -> None:
+    """Be it the one that processing found before."""
+    document = processed(put(collection, MANUAL)[0])
+    assert document.title == "Service manual"
+    put(collection, "# Second manual\n\nCheck it.", title=title)
+    assert processed(document).title == title
+    put(collection, "# Third manual\n\nCheck it.")
+    assert processed(document).title == title
+    documents.change_document(document=document, title="")
+    assert processed(document).title == "Third manual"
+
+
+def test_a_title_given_later_stays(collection: Collection) -> None:
+    document = processed(put(collection, MANUAL)[0])
+    documents.change_document(document=document, title="Service manual")
+    document.refresh_from_db()
+    assert (document.status, document.given_title) == ("ready", "Service manual")
+    run("UPDATE knowledge_document SET title = 'By SQL' WHERE id = %s", document.pk)
+    put(collection, "# Second manual\n\nCheck it.")
+    assert processed(document).title == "By SQL"
+
+
 def test_a_new_title_is_part_of_what_search_finds(collection: Collection) -> None:
     document = processed(put(collection, MANUAL)[0])
     documents.change_document(document=document, source_uri="https://example.org")
