@@ -132,7 +132,7 @@ class Document(SoftDeletion, OrganizationRecord):
         default=0, editable=False, help_text="The version that search finds; 0: none yet."
     )
     status = models.CharField(max_length=20, choices=DocumentStatus, default=DocumentStatus.PENDING, editable=False)
-    error = models.TextField(blank=True, editable=False, help_text="Why it failed.")
+    error = models.TextField(blank=True, editable=False, help_text="Why it failed, or what it waits for.")
     chunk_count = models.PositiveIntegerField(default=0, editable=False)
     expected_chunks = models.PositiveIntegerField(
         default=0,
@@ -208,8 +208,9 @@ class Document(SoftDeletion, OrganizationRecord):
             models.CheckConstraint(
                 name="knowledge_document_failed",
                 condition=(Q(status=DocumentStatus.FAILED) & ~Q(error=""))
-                | (~Q(status=DocumentStatus.FAILED) & Q(error="")),
-                violation_error_message="A failed document has an error; others have none.",
+                | Q(status=DocumentStatus.PENDING)
+                | Q(status__in=[DocumentStatus.PROCESSING, DocumentStatus.READY], error=""),
+                violation_error_message="A failed document has an error, one that waits may have; others have none.",
             ),
             models.CheckConstraint(
                 name="knowledge_document_embedded",

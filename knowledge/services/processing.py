@@ -110,7 +110,7 @@ def process_document(*, document_id: UUID, share: Slice = Slice()) -> Document |
 
     Raises:
         DocumentBusyError: somebody else is at it; try again later.
-        EmbedderUnavailable: the embedder can't be reached; the document waits again.
+        EmbedderUnavailable: the embedder can't be reached; the document waits again, and says why.
         ModelsChangedError: the collection changed its model meanwhile; likewise.
     """
     lease = claim(document_id)
@@ -119,8 +119,11 @@ def process_document(*, document_id: UUID, share: Slice = Slice()) -> Document |
     try:
         with _unless_lost(lease):
             _process(lease, share)
-    except (EmbedderUnavailable, ModelsChangedError):
-        _give_back(lease, attempts=F("attempts") - 1)  # no fault of the document's
+    except EmbedderUnavailable as error:
+        _give_back(lease, attempts=F("attempts") - 1, error=str(error))  # no fault of the document's
+        raise
+    except ModelsChangedError:
+        _give_back(lease, attempts=F("attempts") - 1)
         raise
     except (UnreadableError, EmbeddingError) as error:
         _fail(lease, str(error))
@@ -145,6 +148,7 @@ def claim(document_id: UUID) -> Lease | None:
             return None
         Document.objects.filter(pk=document_id).update(
             status=DocumentStatus.PROCESSING,
+            error="",
             attempts=F("attempts") + 1,
             lease_token=token,
             lease_expires_at=_lapse(),

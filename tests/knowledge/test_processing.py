@@ -22,7 +22,7 @@ from knowledge.services.processing import DocumentBusyError, Lease, LeaseLostErr
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
 from tests.knowledge import files
-from tests.knowledge.stand_in import MODEL, Server, busy
+from tests.knowledge.stand_in import MODEL, Server, answering, busy
 
 pytestmark = pytest.mark.django_db
 
@@ -394,8 +394,32 @@ def test_an_outage_of_the_embedder_costs_nothing_but_time(organization: Organiza
         with pytest.raises(EmbedderUnavailable):
             process_document(document_id=document.pk)
         document.refresh_from_db()
-        assert (document.status, document.attempts, document.error) == ("pending", 0, "")
+        assert (document.status, document.attempts) == ("pending", 0)
+        assert document.error == f"The server of {MODEL} is busy: HTTP 503."
     server.answers = []
+    document = processed(document)
+    assert (document.status, document.error) == ("ready", "")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_wrong_setting_of_the_embedder_costs_nothing_but_time(
+    organization: Organization, server: Server, status: int
+) -> None:
+    collection = CollectionFactory(organization=organization, embedding_model=MODEL)
+    document, _ = put(collection, MANUAL)
+    server.answers = [answering(status, "no")]
+    with pytest.raises(EmbedderUnavailable):
+        process_document(document_id=document.pk)
+    document.refresh_from_db()
+    assert (document.status, document.attempts) == ("pending", 0)
+    assert f"HTTP {status}. Look at EMBEDDING_API_" in document.error
+    ProcrastinateJob.objects.all().delete()
+    tasks.find_work()
+    assert job_count(document) == 1
+    lease = held(document)
+    document.refresh_from_db()
+    assert (document.status, document.error) == ("processing", "")
+    lapse(lease)
     assert processed(document).status == "ready"
 
 
