@@ -93,6 +93,7 @@ class Document(SoftDeletion, OrganizationRecord):
         "chunk_count",
         "expected_chunks",
         "embedded_chunks",
+        "embedding_model",  # follows from the collection's
         "lease_token",
         "lease_expires_at",
         "attempts",
@@ -147,7 +148,10 @@ class Document(SoftDeletion, OrganizationRecord):
         help_text="How many of them are embedded, counted every few seconds.",
     )
     embedding_model = models.CharField(
-        max_length=200, blank=True, editable=False, help_text="The model that its chunks were split for."
+        max_length=200,
+        blank=True,
+        editable=False,
+        help_text="The model whose vectors its chunks have; the newer one, where the collection changes its model.",
     )
     processed_at = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveIntegerField(

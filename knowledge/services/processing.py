@@ -26,7 +26,7 @@ from django.db.models.functions import Now
 
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError, embedder
 from knowledge.embedders.openai import longest_request
-from knowledge.models import Chunk, Document, DocumentStatus, DocumentVersion
+from knowledge.models import Chunk, Collection, Document, DocumentStatus, DocumentVersion
 from knowledge.models.chunks import passage
 from knowledge.services.chunking import Piece, split
 from knowledge.services.documents import base_name
@@ -266,7 +266,8 @@ def _finish(lease: Lease, title: str, pieces: list[Piece], draft: Draft) -> None
         indexed_version=document.version,
         expected_chunks=len(pieces),
         embedded_chunks=len(pieces),
-        embedding_model=document.collection.embedding_model,
+        # As it is now: it may have changed to and fro meanwhile.
+        embedding_model=Collection.objects.filter(pk=document.collection_id).values("embedding_model"),
         processed_at=Now(),
     )
 
