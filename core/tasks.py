@@ -32,7 +32,7 @@ async def retry_stalled_jobs(context: JobContext, timestamp: int) -> None:
 
 
 @jobs.app.periodic(cron="23 * * * *", queueing_lock="core.tasks.forget_old_jobs")
-@jobs.app.task(name="core.tasks.forget_old_jobs", pass_context=True)
+@jobs.app.task(name="core.tasks.forget_old_jobs", pass_context=True, priority=jobs.ON_SCHEDULE)
 async def forget_old_jobs(context: JobContext, timestamp: int) -> None:
     """Delete jobs that succeeded a day ago, and those that failed or were cancelled a month ago."""
     manager = context.app.job_manager

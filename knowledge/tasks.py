@@ -13,37 +13,45 @@ from django.db.models.functions import Cast, Concat
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from core import jobs
-from knowledge.models import Document
+from knowledge.models import Document, DocumentStatus
 from knowledge.services import processing, reembedding
 
-QUEUE = "knowledge"
+QUEUE = jobs.long_queue("knowledge")
 DOCUMENT, COLLECTION = "knowledge document ", "knowledge collection "  # begins of what tells a job from others
 ENQUEUED_AT_ONCE = 500
-SLICE_SECONDS = 300.0
+SLICE_SECONDS = 20.0  # how long others wait at most where each thread has a long job; what is read of a file isn't cut
+SMALL_BYTES = 32 * 2**10  # a few seconds of the default embedder
+MOST_COUNTED = 255
+COLLECTION_PRIORITY = -4  # as a document of half a megabyte: search goes on meanwhile
 
 
 @jobs.task(queue=QUEUE)
 def process_document(document_id: str) -> None:
-    """Process a document, if it waits for that still."""
-    processing.process_document(document_id=UUID(document_id))
+    """Process a document, if it waits for that still: for some seconds, and by another job after that."""
+    share = processing.Slice(SLICE_SECONDS, jobs.stopping.is_set)
+    processing.process_document(document_id=UUID(document_id), share=share)
 
 
 @jobs.task(queue=QUEUE)
 def reembed_collection(collection_id: str) -> None:
-    """Give a collection's chunks vectors of its model: for some minutes, and by another job after that."""
+    """Give a collection's chunks vectors of its model: for some seconds, and by another job after that."""
     end = time.monotonic() + SLICE_SECONDS
-    if not reembedding.reembed(collection_id=UUID(collection_id), go_on=lambda: time.monotonic() < end):
+
+    def go_on() -> bool:
+        return time.monotonic() < end and not jobs.stopping.is_set()
+
+    if not reembedding.reembed(collection_id=UUID(collection_id), go_on=go_on):
         enqueue_collection(UUID(collection_id))
 
 
-@jobs.task(queue=QUEUE, priority=10)
+@jobs.task(priority=10)
 def enqueue_documents() -> None:
     """Enqueue a job for each document that waits without one."""
     while enqueue_some_documents():
         pass
 
 
-@jobs.periodic("* * * * *", queue=QUEUE)
+@jobs.periodic("* * * * *")
 def find_work() -> None:
     """Enqueue what waits without a job."""
     enqueue_documents()
@@ -56,13 +64,33 @@ def enqueue_document(document_id: UUID) -> None:
 
     A job that waits already will do: it can't start on the document before the transaction ends.
     """
-    process_document.options(once=f"{DOCUMENT}{document_id}").enqueue(document_id=str(document_id))
+    job = process_document.options(once=f"{DOCUMENT}{document_id}", priority=priority_of(document_id))
+    job.enqueue(document_id=str(document_id))
+
+
+def priority_of(document_id: UUID) -> int:
+    """Return the priority of a document's job: from 0 downwards.
+
+    It falls by one each time the document is twice as large, and each time its organization has twice as many others
+    that wait or are processed. So small ones go first, and an organization with thousands keeps nobody else waiting.
+    """
+    found = Document.objects.filter(pk=document_id).values_list("organization_id", "size").first()
+    if found is None:
+        return 0
+    organization, size = found
+    open_ones = Document.objects.alive().filter(
+        organization_id=organization, status__in=[DocumentStatus.PENDING, DocumentStatus.PROCESSING]
+    )
+    others = open_ones.exclude(pk=document_id).order_by()[:MOST_COUNTED].count()
+    return -((size // SMALL_BYTES).bit_length() + others.bit_length())
 
 
 def enqueue_collection(collection_id: UUID) -> None:
     """Enqueue the embedding of a collection by its next model."""
     word = f"{COLLECTION}{collection_id}"
-    reembed_collection.options(once=word, lock=word).enqueue(collection_id=str(collection_id))
+    reembed_collection.options(once=word, lock=word, priority=COLLECTION_PRIORITY).enqueue(
+        collection_id=str(collection_id)
+    )
 
 
 @transaction.atomic

@@ -37,7 +37,7 @@ from procrastinate.tasks import Task as RegisteredTask
 
 from core import audit
 
-__all__ = ["RETRY", "Task", "app", "periodic", "stopping", "task"]
+__all__ = ["LONG_QUEUES", "RETRY", "Task", "app", "long_queue", "periodic", "stopping", "task"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +46,12 @@ RETRY = RetryStrategy(max_attempts=5, exponential_wait=4)
 """Five more attempts, after 4 s, 16 s, 1 min, 4 min and 17 min."""
 
 DEFAULT_QUEUE = "default"
+ON_SCHEDULE = 50
+"""The priority of what runs on a schedule: before all that is enqueued as it comes."""
+
+LONG_QUEUES: set[str] = set()
+"""The queues whose jobs may take minutes; see ``long_queue``."""
+
 # What travels with a job beside the task's own arguments: who caused it, and for which time a schedule made it.
 CAUSE = "cause"
 TIMESTAMP = "timestamp"
@@ -115,6 +121,12 @@ class Task(Generic[P, R]):
             return None
 
 
+def long_queue(name: str) -> str:
+    """Name a queue whose jobs may take minutes, and return the name. A worker keeps one of its threads free of them."""
+    LONG_QUEUES.add(name)
+    return name
+
+
 def task(
     *, queue: str = DEFAULT_QUEUE, retry: BaseRetryStrategy | None = RETRY, lock: str | None = None, priority: int = 0
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
@@ -147,7 +159,7 @@ def periodic(
     *,
     queue: str = DEFAULT_QUEUE,
     retry: BaseRetryStrategy | None = None,
-    priority: int = 0,
+    priority: int = ON_SCHEDULE,
     alone: bool = True,
 ) -> Callable[[Callable[[], R]], Task[[], R]]:
     """Make a function a task that runs on a schedule, once for each time whatever the number of workers.
@@ -159,7 +171,7 @@ def periodic(
         cron: minute, hour, day, month and day of the week, in UTC.
         queue: as for ``task``.
         retry: likewise.
-        priority: likewise.
+        priority: likewise, but before other jobs unless it says otherwise.
         alone: False lets a run start while another one goes on. A run whose worker died seems to go on until that is
             noticed, after 90 seconds at most: for a task that can't wait so long, and bears to run beside itself.
     """

@@ -22,6 +22,7 @@ from procrastinate.psycopg_connector import PsycopgConnector
 from procrastinate.worker import Worker
 
 from core.jobs import stopping
+from core.jobs.slots import FairWorker
 from core.jobs.stalls import HEARTBEAT_SECONDS, STALL_SECONDS, give_back
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ class _Service:
     def make_worker(self, app: App) -> Worker:
         """Return the library's worker."""
         app.perform_import_paths()
-        return Worker(
+        return FairWorker(
             app,
             queues=self.options.queues,
             concurrency=self.options.concurrency,

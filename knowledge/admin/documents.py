@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html_join
+from django.utils.text import Truncator
 
 from core.admin import DownloadMixin, ReadOnlyAdmin, RecordAction, RecordAdmin
 from core.admin.forms import RecordForm
@@ -20,6 +21,8 @@ from knowledge.models.collections import default_model
 from knowledge.models.languages import Language
 from knowledge.services import collections, documents
 
+NOTE_CHARACTERS = 80
+
 
 class SeveralFilesInput(forms.ClearableFileInput):
     """A choice of any number of files."""
@@ -28,9 +31,12 @@ class SeveralFilesInput(forms.ClearableFileInput):
 
 
 class SeveralFilesField(forms.FileField):
-    """Any number of files, one at least."""
+    """Any number of files, one at least. What is wrong with one of them is told of that one, once they are there."""
 
     widget = SeveralFilesInput
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_empty_file=True, **options)
 
     def clean(self, data: Any, initial: Any = None) -> list[Any]:
         """Return the files."""
@@ -67,13 +73,14 @@ def upload(request: HttpRequest, collection: Collection, uploads: list[Any], lan
             content = documents.content_of(
                 documents.read_bounded(file), declared=file.content_type or "", name=file.name
             )
-            _, outcome = documents.put_document(
+            document, outcome = documents.put_document(
                 collection=collection, content=content, document_id=file.name, language=language
             )
         except (documents.ContentRefusedError, ConflictError) as error:
             messages.error(request, f"“{file.name}”: {error}")
         else:
-            messages.info(request, f"“{file.name}”: {outcome.value}.")
+            place = "" if document.document_id == file.name else f"; its content is there as “{document.document_id}”"
+            messages.info(request, f"“{file.name}”: {outcome.value}{place}.")
 
 
 @admin.register(Collection)
@@ -141,14 +148,26 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
     """Documents. They come by upload on their collection's page, by the API, or by ``import_documents``."""
 
     description = "What is to be found, how far its processing is, and why it failed."
-    list_display = ("__str__", "organization", "collection", "status", "chunk_count", "content_type", "created_at")
-    list_keep = ("title", "document_id")
+    list_display = (
+        "__str__",
+        "organization",
+        "collection",
+        "status",
+        "note",
+        "chunk_count",
+        "content_type",
+        "created_at",
+    )
+    list_keep = ("title", "document_id", "error")
     list_filter = ("organization", "collection", "status", "language", "size", "created_at")
     list_select_related = ("organization", "collection")
     search_fields = ("title", "document_id", "source_uri")
     fieldsets = (
         (None, {"fields": ("collection", "document_id", "title", "source_uri", "language", "metadata")}),
-        ("Processing", {"fields": ("status", "error", "attempts", "chunk_count", "embedding_model", "processed_at")}),
+        (
+            "Processing",
+            {"fields": ("status", "error", "progress", "attempts", "chunk_count", "embedding_model", "processed_at")},
+        ),
         (
             "Content",
             {"fields": ("content_link", "content_type", "size", "content_hash", "version", "indexed_version")},
@@ -159,6 +178,7 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
         "document_id",
         "status",
         "error",
+        "progress",
         "attempts",
         "chunk_count",
         "embedding_model",
@@ -182,6 +202,20 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
             available=lambda document: not document.is_deleted,
         ),
     )
+
+    @admin.display(description="Note")
+    def note(self, document: Document) -> str:
+        """Return why it failed or what it waits for, shortened, or how far its processing is."""
+        if document.error:
+            return Truncator(document.error).chars(NOTE_CHARACTERS)
+        return self.progress(document) if document.status == DocumentStatus.PROCESSING else "-"
+
+    @admin.display(description="Progress")
+    def progress(self, document: Document) -> str:
+        """Return how many of the chunks are embedded, of the version that is processed or was last."""
+        if not document.expected_chunks:
+            return "-"
+        return f"{document.embedded_chunks:,} of {document.expected_chunks:,} chunks"
 
     def send(self, request: HttpRequest, record: Document) -> HttpResponseBase:
         """Answer with the newest version's content."""
@@ -212,7 +246,7 @@ class DocumentVersionAdmin(DownloadMixin, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return the versions without their files."""
-        return super().get_queryset(request).defer("original")
+        return super().get_queryset(request).defer("original", "draft")
 
     def send(self, request: HttpRequest, record: DocumentVersion) -> HttpResponseBase:
         """Answer with the version's content."""

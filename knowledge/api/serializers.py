@@ -83,6 +83,8 @@ class DocumentSerializer(RecordSerializer):
             "indexed_version",
             "status",
             "error",
+            "expected_chunks",
+            "embedded_chunks",
             "chunk_count",
             "embedding_model",
             "processed_at",

@@ -92,7 +92,8 @@ class DocumentViewSet(SoftDeletionMixin, UpdateMixin, DestroyMixin, ReadOnlyView
             201: serializers.DocumentSerializer,
             200: OpenApiResponse(
                 serializers.DocumentSerializer,
-                description="The document that the collection has: with a new version, or with this content already.",
+                description="The document that the collection has: with a new version, or with this content already;"
+                " that may be one of another document_id, which stays as it is.",
             ),
             (411, "application/problem+json"): OpenApiResponse(PROBLEM, "The upload says no Content-Length."),
             (413, "application/problem+json"): OpenApiResponse(PROBLEM, "The upload is larger than is taken."),
@@ -133,7 +134,7 @@ class DocumentVersionViewSet(ReadOnlyViewSet):
     """What documents hold."""
 
     scope = "knowledge"
-    queryset = DocumentVersion.objects.filter(document__deleted_at=None)
+    queryset = DocumentVersion.objects.filter(document__deleted_at=None).defer("draft")
     serializer_class = serializers.DocumentVersionSerializer
     filterset_class = filters.DocumentVersionFilterSet
     list_leaves_out = ("text",)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,15 @@ import urllib3
 
 from knowledge.embedders.base import Embedder, EmbedderUnavailable, EmbeddingError, Vectors
 
+logger = logging.getLogger(__name__)
+
 BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
+# What the server answers to a wrong setting, and which that is: no fault of the texts.
+MISSET = {
+    401: "EMBEDDING_API_KEY",
+    403: "EMBEDDING_API_KEY",
+    404: "EMBEDDING_API_URL, and the model's name in EMBEDDING_MODELS",
+}
 BACKOFF = 0.5  # seconds before the second retry; doubled for each further one
 # How often a busy server is asked again, and the longest wait between in seconds, whatever Retry-After says: a job has
 # some time, and is tried again anyway; somebody who searches has none.
@@ -22,7 +31,8 @@ BYTES_A_TOKEN = 4  # of English text, roughly: no server tells of its tokenizer
 class OpenAIEmbedder(Embedder):
     """A model behind an OpenAI-compatible API.
 
-    A server that is busy or away is asked again, after as long as it says (Retry-After), or ever longer.
+    A server that is busy or away is asked again, after as long as it says (Retry-After), or ever longer. One that
+    refuses the key or knows no such address isn't, but counts as unavailable too, until the setting is mended.
 
     Args:
         name: the name to keep vectors under.
@@ -82,6 +92,11 @@ class OpenAIEmbedder(Embedder):
             raise EmbedderUnavailable(f"The server of {self.model} can't be reached: {_reason(error)}.") from error
         if answer.status in BUSY:
             raise EmbedderUnavailable(f"The server of {self.model} is busy: HTTP {answer.status}.")
+        if answer.status in MISSET:
+            # Without what the server says, which may repeat the key.
+            reason = f"The server of {self.model} refuses: HTTP {answer.status}. Look at {MISSET[answer.status]}."
+            logger.error(reason)
+            raise EmbedderUnavailable(reason)
         if answer.status != 200:
             said = answer.data[:300].decode(errors="replace")
             raise EmbeddingError(f"The server of {self.model} refused: HTTP {answer.status}: {said}")

@@ -89,7 +89,15 @@ class Document(SoftDeletion, OrganizationRecord):
         Transition("requeue", {"processing", "ready", "failed"}, "pending"),
         Transition("retry", {"failed"}, "pending"),  # after “requeue”, whose name the event else would have
     )
-    audit_ignore = ("chunk_count", "lease_expires_at", "attempts")
+    audit_ignore = (
+        "chunk_count",
+        "expected_chunks",
+        "embedded_chunks",
+        "embedding_model",  # follows from the collection's
+        "lease_token",
+        "lease_expires_at",
+        "attempts",
+    )
     audit_redact = ("lease_token",)
 
     collection = models.ForeignKey(
@@ -100,6 +108,13 @@ class Document(SoftDeletion, OrganizationRecord):
     )
     title = models.CharField(
         max_length=500, blank=True, help_text="Where none is given, processing takes the file's own, or its name."
+    )
+    found_title = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="The title that processing took. It is found anew for each version, unless another title is given.",
     )
     source_uri = models.CharField(max_length=2000, blank=True, help_text="Where it comes from.")
     content_type = models.CharField(max_length=200, help_text="A media type.")
@@ -118,14 +133,31 @@ class Document(SoftDeletion, OrganizationRecord):
         default=0, editable=False, help_text="The version that search finds; 0: none yet."
     )
     status = models.CharField(max_length=20, choices=DocumentStatus, default=DocumentStatus.PENDING, editable=False)
-    error = models.TextField(blank=True, editable=False, help_text="Why it failed.")
+    error = models.TextField(blank=True, editable=False, help_text="Why it failed, or what it waits for.")
     chunk_count = models.PositiveIntegerField(default=0, editable=False)
+    expected_chunks = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="How many chunks the version has that is processed, or was last; 0: it isn't split yet.",
+    )
+    embedded_chunks = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        editable=False,
+        help_text="How many of them are embedded, counted every few seconds.",
+    )
     embedding_model = models.CharField(
-        max_length=200, blank=True, editable=False, help_text="The model that its chunks were split for."
+        max_length=200,
+        blank=True,
+        editable=False,
+        help_text="The model whose vectors its chunks have; the newer one, where the collection changes its model.",
     )
     processed_at = models.DateTimeField(null=True, blank=True, editable=False)
     attempts = models.PositiveIntegerField(
-        default=0, editable=False, help_text="How often processing of the newest version has begun."
+        default=0,
+        editable=False,
+        help_text="How often processing of the newest version has begun since it last got on.",
     )
     lease_token = models.UUIDField(null=True, blank=True, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -180,8 +212,14 @@ class Document(SoftDeletion, OrganizationRecord):
             models.CheckConstraint(
                 name="knowledge_document_failed",
                 condition=(Q(status=DocumentStatus.FAILED) & ~Q(error=""))
-                | (~Q(status=DocumentStatus.FAILED) & Q(error="")),
-                violation_error_message="A failed document has an error; others have none.",
+                | Q(status=DocumentStatus.PENDING)
+                | Q(status__in=[DocumentStatus.PROCESSING, DocumentStatus.READY], error=""),
+                violation_error_message="A failed document has an error, one that waits may have; others have none.",
+            ),
+            models.CheckConstraint(
+                name="knowledge_document_embedded",
+                condition=Q(embedded_chunks__lte=F("expected_chunks")),
+                violation_error_message="“embedded_chunks” is at most “expected_chunks”.",
             ),
             models.CheckConstraint(
                 name="knowledge_document_lease",
@@ -213,6 +251,11 @@ class Document(SoftDeletion, OrganizationRecord):
             ),
         ]
         triggers = [KeepDocument(), DropChunks(), Immutable("collection_id", name="collection")]
+
+    @property
+    def given_title(self) -> str:
+        """The title that somebody gave it; empty where processing is to find one."""
+        return "" if self.title == self.found_title else self.title
 
     def __str__(self) -> str:
         return self.title or self.document_id
@@ -251,6 +294,16 @@ class DocumentVersion(OrganizationLog):
     size = models.PositiveBigIntegerField(editable=False, help_text="Bytes of the content as it came.")
     original = models.BinaryField(null=True, blank=True, help_text="The content as it came, where it isn't the text.")
     text = models.TextField(null=True, blank=True, editable=False)  # noqa: DJ001 (none is not the same as empty)
+    title = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="Of a file, the title of its own; a text's is in the text.",
+    )
+    draft = models.BinaryField(
+        null=True, blank=True, help_text="Vectors of it made so far, while it is processed (see services.drafts)."
+    )
 
     class Meta(OrganizationLog.Meta):
         constraints = [

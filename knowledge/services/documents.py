@@ -23,6 +23,8 @@ PENDING: dict[str, Any] = {
     "status": DocumentStatus.PENDING,
     "error": "",
     "attempts": 0,
+    "expected_chunks": 0,
+    "embedded_chunks": 0,
     "lease_token": None,
     "lease_expires_at": None,
 }
@@ -153,7 +155,7 @@ def replace_content(*, document: Document, content: Content, **fields: Any) -> O
         content_type=content.content_type,
         content_hash=content.content_hash,
         size=content.size,
-        **fields,
+        **_given(fields),
         **PENDING,
     )
     document.versions.exclude(version=document.indexed_version).delete()
@@ -190,6 +192,7 @@ def reprocess_document(*, document: Document) -> Document:
     """
     document = _locked(document)
     document.versions.filter(version=document.version, original__isnull=False).update(text=None)
+    document.versions.filter(version=document.version, draft__isnull=False).update(draft=None)
     if document.status != DocumentStatus.PENDING:
         Document.objects.filter(pk=document.pk).update(**PENDING)
     enqueue(document.pk)
@@ -250,13 +253,18 @@ def _add_version(document: Document, number: int, content: Content) -> None:
 
 def _amend(document: Document, fields: dict[str, Any]) -> None:
     """Write what differs; title and language are part of what search finds, and want the document processed anew."""
-    changed = {name: value for name, value in fields.items() if getattr(document, name) != value}
+    changed = {name: value for name, value in _given(fields).items() if getattr(document, name) != value}
     if not changed:
         return
     anew = bool({"title", "language"} & set(changed))
     Document.objects.filter(pk=document.pk).update(**changed, **(PENDING if anew else {}))
     if anew:
         enqueue(document.pk)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with what tells a given title from one that processing found, even if it is the same."""
+    return {**fields, "found_title": ""} if "title" in fields else fields
 
 
 def _constraint(error: IntegrityError) -> str | None:

@@ -1,35 +1,39 @@
 """Processing: from what came to chunks with vectors, which take the old ones' place in one transaction.
 
 Whoever processes a document holds it by a lease, which it renews as it goes on. If it dies, the lease lapses, and the
-next one starts again from what is stored: the text, once it is extracted. What it did before that it does again, and
-nothing of it shows, since all that others see is written at the end, by whoever holds the lease then. Reading,
+next one goes on from what is stored: the text, once it is extracted, and the vectors made so far, a draft that search
+doesn't see (see drafts). All that others see is written at the end, by whoever holds the lease then. Reading,
 splitting and embedding happen outside of any transaction.
+
+A large document is processed in slices: after some time the rest is handed on to another job, behind what waits
+meanwhile. It stays “processing”, with a lease that has lapsed.
 """
 
 import logging
+import math
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
 from uuid import UUID, uuid4
 
-import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Now
 
-from knowledge.embedders import EmbedderUnavailable, EmbeddingError, Vectors, embedder
+from knowledge.embedders import EmbedderUnavailable, EmbeddingError, embedder
 from knowledge.embedders.openai import longest_request
-from knowledge.models import Chunk, Document, DocumentStatus, DocumentVersion
+from knowledge.models import Chunk, Collection, Document, DocumentStatus, DocumentVersion
 from knowledge.models.chunks import passage
 from knowledge.services.chunking import Piece, split
 from knowledge.services.documents import base_name
+from knowledge.services.drafts import Draft
 from knowledge.services.extraction import Extracted, UnreadableError, extract
-from knowledge.services.indexing import ModelsChangedError, embed, hold_models, store
+from knowledge.services.indexing import ModelsChangedError, embed, hold_models, models_of, store
+from knowledge.services.queueing import enqueue
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,8 @@ MOST_ATTEMPTS = 5
 PASSAGES_AT_ONCE = 32  # some two seconds of the default embedder
 ROWS_AT_ONCE = 500
 RENEWED_EVERY = 10.0  # seconds
+KEPT_EVERY = 10.0  # seconds, of embedding
+PREPARED = 4.0  # how many times as long as reading and splitting, which each slice does anew, a slice embeds at least
 SPARE_SECONDS = 60  # of a lease, beyond its longest step
 
 
@@ -83,14 +89,28 @@ def lease_seconds() -> float:
     return longest + SPARE_SECONDS
 
 
-def process_document(*, document_id: UUID) -> Document | None:
+@dataclass(frozen=True)
+class Slice:
+    """How long to process a document before the rest is handed on.
+
+    Attributes:
+        seconds: how long to embed; longer where reading and splitting took most of the time.
+        stopping: asked after each batch; when it says yes, the rest is handed on at once.
+    """
+
+    seconds: float = math.inf
+    stopping: Callable[[], bool] = lambda: False
+
+
+def process_document(*, document_id: UUID, share: Slice = Slice()) -> Document | None:
     """Process a document that waits for it, and return it; None when there is nothing to do.
 
-    It ends as ready, or as failed with a reason for people. Not to be called in a transaction.
+    It ends as ready, or as failed with a reason for people; or it is “processing” still, and a job is left that goes
+    on with it when ``share`` is used up. Not to be called in a transaction.
 
     Raises:
         DocumentBusyError: somebody else is at it; try again later.
-        EmbedderUnavailable: the embedder can't be reached; the document waits again.
+        EmbedderUnavailable: the embedder can't be reached; the document waits again, and says why.
         ModelsChangedError: the collection changed its model meanwhile; likewise.
     """
     lease = claim(document_id)
@@ -98,9 +118,12 @@ def process_document(*, document_id: UUID) -> Document | None:
         return None
     try:
         with _unless_lost(lease):
-            _process(lease)
-    except (EmbedderUnavailable, ModelsChangedError):
-        _give_back(lease, attempts=F("attempts") - 1)  # no fault of the document's
+            _process(lease, share)
+    except EmbedderUnavailable as error:
+        _give_back(lease, attempts=F("attempts") - 1, error=str(error))  # no fault of the document's
+        raise
+    except ModelsChangedError:
+        _give_back(lease, attempts=F("attempts") - 1)
         raise
     except (UnreadableError, EmbeddingError) as error:
         _fail(lease, str(error))
@@ -125,6 +148,7 @@ def claim(document_id: UUID) -> Lease | None:
             return None
         Document.objects.filter(pk=document_id).update(
             status=DocumentStatus.PROCESSING,
+            error="",
             attempts=F("attempts") + 1,
             lease_token=token,
             lease_expires_at=_lapse(),
@@ -136,9 +160,10 @@ def claim(document_id: UUID) -> Lease | None:
     return lease
 
 
-def _process(lease: Lease) -> None:
+def _process(lease: Lease, share: Slice) -> None:
+    began = time.monotonic()
     document = lease.document
-    version = document.versions.get(version=document.version)
+    version = document.versions.defer("draft").get(version=document.version)
     found = extract(
         content_type=version.content_type,
         original=_bytes(version.original),
@@ -148,28 +173,65 @@ def _process(lease: Lease) -> None:
     lease.renew()
     if version.text is None:
         _keep(lease, version, found)
-    title = (document.title or found.title or base_name(document.document_id))[:500]
-    pieces: list[Piece] = []
-    made: list[dict[str, Vectors]] = []
-    at_once = min(PASSAGES_AT_ONCE, settings.EMBEDDING_API_BATCH)  # one request, for which the lease suffices
-    for batch in _batches(_split(document, version, found, title, lease), at_once):
-        passages = [passage(piece.heading_path, piece.text) for piece in batch]
-        pieces += batch
-        made.append(embed(collection=document.collection, passages=passages, go_on=lease.renew))
+    title = (document.given_title or version.title or found.title or base_name(document.document_id))[:500]
+    pieces = list(_split(document, version, found, title, lease))
     if not pieces:
         raise UnreadableError("It has no text.")
-    vectors = {model: np.concatenate([each[model] for each in made]) for model in made[0]}
-    _finish(lease, title, pieces, vectors)
+    passages = (passage(piece.heading_path, piece.text) for piece in pieces)
+    draft = Draft(version.pk, models_of(document.collection), passages)
+    embedding = time.monotonic()
+    seconds = max(share.seconds, PREPARED * (embedding - began))
+    if _embed(lease, draft, pieces, lambda: share.stopping() or time.monotonic() - embedding >= seconds):
+        _finish(lease, title, pieces, draft)
+    else:
+        _hand_on(lease, draft, len(pieces))
+
+
+def _embed(lease: Lease, draft: Draft, pieces: Sequence[Piece], enough: Callable[[], bool]) -> bool:
+    """Embed what the draft has no vectors of, and return whether that is all; not, when it was enough before."""
+    at_once = min(PASSAGES_AT_ONCE, settings.EMBEDDING_API_BATCH)  # one request, for which the lease suffices
+    kept, begun = time.monotonic(), draft.count
+    while batch := pieces[draft.count : draft.count + at_once]:
+        passages = [passage(piece.heading_path, piece.text) for piece in batch]
+        try:
+            draft.add(embed(collection=lease.document.collection, passages=passages, go_on=lease.renew))
+        except EmbeddingError:
+            if draft.count > begun:
+                _keep_draft(lease, draft, len(pieces))
+            raise
+        if draft.count == len(pieces):
+            break
+        if enough():
+            return False
+        if time.monotonic() - kept >= KEPT_EVERY:
+            _keep_draft(lease, draft, len(pieces))
+            kept, begun = time.monotonic(), draft.count
+    return True
+
+
+@transaction.atomic
+def _keep_draft(lease: Lease, draft: Draft, expected: int, **changes: object) -> None:
+    """Keep the vectors made so far for whoever goes on, and show how far they are."""
+    # What got on didn't die at what it died at before.
+    state: dict[str, object] = {"attempts": 1, "lease_expires_at": _lapse(), **changes}
+    if not lease.held().update(expected_chunks=expected, embedded_chunks=draft.count, **state):
+        raise LeaseLostError
+    draft.store()
+
+
+@transaction.atomic
+def _hand_on(lease: Lease, draft: Draft, expected: int) -> None:
+    """Leave the rest to a job behind those that wait."""
+    _keep_draft(lease, draft, expected, attempts=0, lease_expires_at=Now())
+    enqueue(lease.document.pk)
 
 
 @transaction.atomic
 def _keep(lease: Lease, version: DocumentVersion, found: Extracted) -> None:
     """Keep a file's text and its own title, so that who takes over needn't read it again."""
-    document = lease.document
-    document.title = document.title or found.title[:500]
-    if not lease.held().update(title=document.title):
+    if not lease.held().select_for_update(no_key=True).exists():
         raise LeaseLostError
-    DocumentVersion.objects.filter(pk=version.pk).update(text=found.text)
+    DocumentVersion.objects.filter(pk=version.pk).update(text=found.text, title=found.title[:500])
 
 
 def _split(document: Document, version: DocumentVersion, found: Extracted, title: str, lease: Lease) -> Iterator[Piece]:
@@ -190,7 +252,7 @@ def _split(document: Document, version: DocumentVersion, found: Extracted, title
 
 
 @transaction.atomic
-def _finish(lease: Lease, title: str, pieces: list[Piece], vectors: dict[str, Vectors]) -> None:
+def _finish(lease: Lease, title: str, pieces: list[Piece], draft: Draft) -> None:
     """Put the new chunks in the old ones' place, with their vectors."""
     document = lease.document
     hold_models(document.collection_id)
@@ -199,13 +261,18 @@ def _finish(lease: Lease, title: str, pieces: list[Piece], vectors: dict[str, Ve
     Chunk.objects.filter(document=document).delete()
     chunks = [_chunk(document, position, piece) for position, piece in enumerate(pieces)]
     Chunk.objects.bulk_create(chunks, ROWS_AT_ONCE)
-    store(collection_id=document.collection_id, chunks=[chunk.pk for chunk in chunks], vectors=vectors)
+    store(collection_id=document.collection_id, chunks=[chunk.pk for chunk in chunks], vectors=draft.vectors())
+    draft.drop()
     document.versions.filter(version__lt=document.version).delete()
     lease.let_go(
         DocumentStatus.READY,
         title=title,
+        found_title="" if document.given_title else title,
         indexed_version=document.version,
-        embedding_model=document.collection.embedding_model,
+        expected_chunks=len(pieces),
+        embedded_chunks=len(pieces),
+        # As it is now: it may have changed to and fro meanwhile.
+        embedding_model=Collection.objects.filter(pk=document.collection_id).values("embedding_model"),
         processed_at=Now(),
     )
 
@@ -252,9 +319,3 @@ def _lapse() -> CombinedExpression:
 
 def _bytes(value: bytes | memoryview | None) -> bytes | None:
     return None if value is None else bytes(value)
-
-
-def _batches(pieces: Iterable[Piece], size: int) -> Iterator[list[Piece]]:
-    each = iter(pieces)
-    while batch := list(islice(each, size)):
-        yield batch

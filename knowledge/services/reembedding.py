@@ -13,7 +13,7 @@ from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from knowledge.embedders import embedder
-from knowledge.models import Chunk, Collection, Embedding
+from knowledge.models import Chunk, Collection, Document, Embedding
 from knowledge.services.indexing import insert
 
 CHUNKS_AT_ONCE = 32  # some two seconds of the default embedder
@@ -89,4 +89,6 @@ def switch(*, collection_id: UUID) -> bool:
         collection.search_model = model
         collection.save(update_fields=["search_model"])
     Embedding.objects.filter(collection_id=collection_id).exclude(model=model).delete()
+    indexed = Document.objects.filter(collection_id=collection_id, indexed_version__gt=0)
+    indexed.exclude(embedding_model=model).update(embedding_model=model)
     return True

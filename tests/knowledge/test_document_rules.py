@@ -70,7 +70,10 @@ def test_a_collection_s_name_is_unique_in_its_organization(
         ("content_type = 'Text'", "knowledge_document_content_type"),
         ("language = 'xx'", "knowledge_document_language"),
         ("indexed_version = 2", "knowledge_document_indexed"),
-        ("error = 'why'", "knowledge_document_failed"),
+        (
+            "error = 'why', status = 'processing', lease_token = gen_random_uuid(), lease_expires_at = now()",
+            "knowledge_document_failed",
+        ),
         ("status = 'ready'", "knowledge_document_status_transitions"),
         ("status = 'failed', error = 'why'", "knowledge_document_status_transitions"),
         ("status = 'processing'", "knowledge_document_lease"),

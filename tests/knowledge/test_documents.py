@@ -3,11 +3,13 @@
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.utils import timezone
 
 from core.models import Organization, Role
 from knowledge.models import Collection, Document
@@ -67,6 +69,9 @@ def test_a_text_is_stored_and_sent_again_is_the_same_document(teammate: Actor, c
     }
     again = teammate.by_key.post(DOCUMENTS, body)
     assert (again.status_code, again.json()) == (200, made.json())
+    twin = teammate.by_key.post(DOCUMENTS, body | {"document_id": "copy", "title": "Copy", "metadata": {"a": 1}})
+    assert (twin.status_code, twin.json()) == (200, made.json())
+    assert twin.json()["document_id"] == "valves"
     newer = teammate.by_key.post(DOCUMENTS, body | {"content": "Check each valve twice."})
     assert (newer.status_code, newer.json()["id"], newer.json()["version"]) == (200, made.json()["id"], 2)
 
@@ -201,12 +206,23 @@ def test_staff_upload_several_files_and_read_what_was_refused(staff: Staff, coll
     uploads = [
         SimpleUploadedFile("a.md", b"# Valves\n\nCheck them."),
         SimpleUploadedFile("b.png", b"\x89PNG", "image/png"),
+        SimpleUploadedFile("empty.md", b""),
         SimpleUploadedFile("c.html", b"<p>Oil the pump.", "text/html"),
+        SimpleUploadedFile("again.md", b"# Valves\n\nCheck them."),
     ]
     page = staff.client.post(address, {"uploads": uploads, "language": "en"}, follow=True).content.decode()
     assert {document.document_id for document in collection.documents.all()} == {"a.md", "c.html"}
     assert "“b.png”: Nothing here reads" in page
+    assert "“empty.md”: The content is empty." in page
+    assert "“a.md”: created." in page
+    assert "“again.md”: unchanged; its content is there as “a.md”." in page
     assert "2 pending" in page
+
+
+def test_an_upload_wants_a_file(staff: Staff, collection: Collection) -> None:
+    page = staff.client.post(pages.url("action", Collection, collection.pk, "upload"), {"language": "en"})
+    assert "This field is required." in page.content.decode()
+    assert not collection.documents.exists()
 
 
 class Endless(BytesIO):
@@ -246,9 +262,22 @@ def test_staff_see_why_a_document_failed_and_retry_it(staff: Staff, collection: 
     )
     page = staff.client.get(pages.url("change", Document, document.pk)).content.decode()
     assert "It has no text." in page
+    assert "It has no text." in staff.client.get(pages.url("changelist", Document)).content.decode()
     staff.client.post(pages.url("action", Document, document.pk, "retry"))
     document.refresh_from_db()
     assert (document.status, document.error) == ("pending", "")
+
+
+def test_the_list_tells_shortly_what_waits_failed_or_is_under_way(staff: Staff, collection: Collection) -> None:
+    known = {"organization": collection.organization, "collection": collection}
+    DocumentFactory(**known, status="failed", error="It can't be read. " * 100)
+    DocumentFactory(**known, error="The server of openai:small@2 is busy: HTTP 503.")
+    lease = {"lease_token": uuid4(), "lease_expires_at": timezone.now()}
+    DocumentFactory(**known, **lease, status="processing", expected_chunks=1200, embedded_chunks=320)
+    page = staff.client.get(pages.url("changelist", Document)).content.decode()
+    assert "320 of 1,200 chunks" in page
+    assert "is busy: HTTP 503." in page
+    assert 1 <= page.count("can&#x27;t be read.") <= 5
 
 
 # --- The command -----------------------------------------------------------------------------------

@@ -285,12 +285,27 @@ def test_a_server_that_does_not_answer_in_time_is_unavailable(server: Server) ->
 
 
 def test_a_refusal_is_told_and_not_tried_again(server: Server) -> None:
-    server.answers = [answering(401, "no such key")]
-    with pytest.raises(EmbeddingError, match="HTTP 401: no such key") as refusal:
+    server.answers = [answering(400, "no such input")]
+    with pytest.raises(EmbeddingError, match="HTTP 400: no such input") as refusal:
         client(server).embed_passages(["a"])
     assert not isinstance(refusal.value, EmbedderUnavailable)
     assert len(server.requests) == 1
-    assert "sk-1" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "setting"), [(401, "EMBEDDING_API_KEY"), (403, "EMBEDDING_API_KEY"), (404, "EMBEDDING_API_URL")]
+)
+def test_a_wrong_setting_is_named_and_can_be_mended(
+    server: Server, caplog: pytest.LogCaptureFixture, status: int, setting: str
+) -> None:
+    server.answers = [answering(status, "Incorrect API key provided: sk-1")]
+    with pytest.raises(EmbedderUnavailable, match=rf"HTTP {status}\. Look at {setting}") as refusal:
+        client(server).embed_passages(["a"])
+    assert len(server.requests) == 1
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage() == str(refusal.value)
+    assert server.keys == ["Bearer sk-1"]
+    assert "sk-1" not in caplog.text + str(refusal.value)
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,12 @@ import pytest
 from django.db import transaction
 from django.utils import timezone
 
-from core.models import Organization
+from core.models import AuditEvent, Organization
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError
-from knowledge.models import Chunk, Collection, Embedding
+from knowledge.models import Chunk, Collection, Document, Embedding
 from knowledge.services import indexing, reembedding
+from knowledge.services.documents import content_of, put_document
+from knowledge.services.processing import process_document
 from knowledge.services.search import Mode, Question, search
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import refused, run
@@ -71,6 +73,33 @@ def test_old_vectors_serve_until_all_chunks_have_new_ones(collection: Collection
     after = similarities(collection)
     assert len(after) == 5
     assert after != before
+
+
+def test_documents_name_the_model_whose_vectors_they_have(organization: Organization, server: Server) -> None:
+    collection = CollectionFactory(organization=organization)
+
+    def named() -> list[str]:
+        return list(Document.objects.order_by("document_id").values_list("embedding_model", flat=True))
+
+    def process(name: str) -> None:
+        content = content_of(f"Valve {name} is tight.".encode(), name=f"{name}.txt")
+        document, _ = put_document(collection=collection, content=content, document_id=name)
+        process_document(document_id=document.pk)
+
+    process("1")
+    assert named() == [MINILM]
+    events = AuditEvent.objects.filter(resource_type="document").count()
+    for model in (MODEL, MINILM):
+        change_model(collection, model)
+        reembedding.reembed(collection_id=collection.pk)
+        assert named() == [model]
+    assert AuditEvent.objects.filter(resource_type="document").count() == events
+    change_model(collection)
+    process("2")
+    assert named() == [MINILM, MODEL]
+    change_model(collection, MINILM)
+    reembedding.reembed(collection_id=collection.pk)
+    assert named() == [MINILM, MINILM]
 
 
 def test_what_was_embedded_is_not_embedded_again(collection: Collection, server: Server) -> None:

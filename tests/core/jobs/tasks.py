@@ -7,6 +7,7 @@ from pathlib import Path
 from core import audit, jobs
 
 PATIENCE_SECONDS = 30
+LONG = jobs.long_queue("long-probes")
 
 
 @jobs.task(queue="probes")
@@ -27,3 +28,13 @@ def wait_for(path: str) -> None:
 @jobs.task(queue="probes", retry=None)
 def only_once() -> None:
     audit.record("probe.note", details={})
+
+
+@jobs.task(queue=LONG)
+def wait_long_for(path: str) -> None:
+    wait_for(path)
+
+
+@jobs.task(queue=LONG)
+def note_in_long_queue(number: int) -> None:
+    note(number)

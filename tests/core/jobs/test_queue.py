@@ -171,6 +171,16 @@ def test_a_dead_dispatcher_of_webhooks_keeps_no_other_from_starting() -> None:
     assert begun == [("core.tasks.dispatch_webhooks",)] * 2
 
 
+@pytest.mark.django_db(transaction=True)
+def test_what_is_on_schedule_starts_before_what_waits() -> None:
+    queue("probe")
+    worker = PeriodicDeferrer(app.periodic_registry)
+    async_to_sync(worker.defer_jobs)(worker.get_previous_tasks(at=1_800_000_001))
+    begun = [run("SELECT task_name FROM procrastinate_fetch_job_v2(NULL, NULL)") for _ in range(4)]
+    assert [("knowledge.tasks.find_work",)] in begun
+    assert [("probe",)] not in begun
+
+
 def test_the_upkeep_that_frees_locks_takes_none() -> None:
     assert retry_stalled_jobs.lock is None
 

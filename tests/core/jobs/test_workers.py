@@ -37,6 +37,40 @@ def test_two_workers_share_a_hundred_jobs(workers: Workers) -> None:
     assert run("SELECT count(*) FROM procrastinate_workers") == [(0,)]
 
 
+BOTH = ("--queues", "probes", tasks.LONG, "--concurrency", "2")
+
+
+def test_long_jobs_leave_a_thread_to_others(workers: Workers, word: Path) -> None:
+    worker = workers.start(*BOTH)
+    for _ in range(3):
+        tasks.wait_long_for.enqueue(str(word))
+    eventually(lambda: notes("probe.begin"), "the first long job's start")
+    tasks.note.enqueue(1)
+    eventually(lambda: notes("probe.note"), "the short job")
+    assert sorted(statuses("wait_long_for")) == [("doing", 0), ("todo", 0), ("todo", 0)]
+    word.touch()
+    eventually(lambda: len(notes("probe.end")) == 3, "the other long jobs")
+    assert end(worker) == 0
+
+
+def test_a_worker_of_long_jobs_alone_gives_them_all_its_threads(workers: Workers, word: Path) -> None:
+    worker = workers.start("--queues", tasks.LONG, "--concurrency", "2")
+    for _ in range(2):
+        tasks.wait_long_for.enqueue(str(word))
+    eventually(lambda: len(notes("probe.begin")) == 2, "both long jobs' start")
+    word.touch()
+    assert end(worker) == 0
+
+
+def test_long_jobs_follow_one_another_without_a_pause(workers: Workers) -> None:
+    """A worker that looked for them every few seconds only would take minutes for these."""
+    for number in range(60):
+        tasks.note_in_long_queue.enqueue(number)
+    worker = workers.start(*BOTH)
+    eventually(lambda: len(notes("probe.note")) == 60, "sixty jobs")
+    assert end(worker) == 0
+
+
 def test_the_job_of_a_killed_worker_is_done_by_another_one(workers: Workers, word: Path) -> None:
     killed = workers.start()
     tasks.wait_for.enqueue(str(word))
