@@ -123,11 +123,11 @@ class SameOrganization(models.BaseConstraint):
         return hash((self.name, self.field))
 
 
-def one_of(field: str, choices: type[models.Choices], *, name: str) -> models.CheckConstraint:
-    """Return the constraint that a choice field holds one of its choices."""
+def one_of(field: str, choices: type[models.Choices], *, name: str, blank: bool = False) -> models.CheckConstraint:
+    """Return the constraint that a choice field holds one of its choices, or if ``blank`` the empty text."""
     return models.CheckConstraint(
         name=name,
-        condition=models.Q(**{f"{field}__in": choices.values}),
+        condition=models.Q(**{f"{field}__in": [*choices.values, *([""] if blank else [])]}),
         violation_error_message=f"“{field}” must be one of: {', '.join(map(str, choices.values))}.",
     )
 

@@ -187,7 +187,7 @@ def checks_of(field: models.Field) -> dict[str, set[str]]:
 @each_choice_field
 def test_a_choice_field_has_a_check_of_the_same_choices(field: Any) -> None:
     choices = {str(value) for value, _ in getattr(field, "base_field", field).flatchoices}
-    assert choices in checks_of(field).values()
+    assert choices | ({field.default} if field.blank and field.default == "" else set()) in checks_of(field).values()
 
 
 @each_choice_field

@@ -49,7 +49,7 @@ class UploadForm(forms.Form):
     uploads = SeveralFilesField(
         label="Files", help_text="Text, Markdown, HTML, PDF or DOCX. A file's name is the document's id."
     )
-    language = forms.ChoiceField(choices=Language.choices, initial=Language.ENGLISH)
+    language = forms.ChoiceField(choices=[("", "As the text tells"), *Language.choices], required=False)
 
 
 class CollectionForm(RecordForm):

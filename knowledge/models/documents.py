@@ -125,8 +125,9 @@ class Document(SoftDeletion, OrganizationRecord):
     language = models.CharField(
         max_length=10,
         choices=Language,
-        default=Language.ENGLISH,
-        help_text="By whose rules words are reduced to stems.",
+        blank=True,
+        default="",
+        help_text="By whose rules words are reduced to stems. Where none is given, that of its text.",
     )
     version = models.PositiveIntegerField(default=1, editable=False, help_text="The newest: 1, 2, …")
     indexed_version = models.PositiveIntegerField(
@@ -189,7 +190,7 @@ class Document(SoftDeletion, OrganizationRecord):
                 violation_error_message="“title” can't be empty once the document is processed.",
             ),
             one_of("status", DocumentStatus, name="knowledge_document_status"),
-            one_of("language", Language, name="knowledge_document_language"),
+            one_of("language", Language, name="knowledge_document_language", blank=True),
             json_object("metadata", name="knowledge_document_metadata_object"),
             between("version", 1, name="knowledge_document_version_from_1"),
             digest("content_hash", name="knowledge_document_digest_shape"),
@@ -213,7 +214,7 @@ class Document(SoftDeletion, OrganizationRecord):
                 name="knowledge_document_failed",
                 condition=(Q(status=DocumentStatus.FAILED) & ~Q(error=""))
                 | Q(status=DocumentStatus.PENDING)
-                | Q(status__in=[DocumentStatus.PROCESSING, DocumentStatus.READY], error=""),
+                | (~Q(status=DocumentStatus.FAILED) & Q(error="")),
                 violation_error_message="A failed document has an error, one that waits may have; others have none.",
             ),
             models.CheckConstraint(

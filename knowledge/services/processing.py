@@ -33,6 +33,7 @@ from knowledge.services.documents import base_name
 from knowledge.services.drafts import Draft
 from knowledge.services.extraction import Extracted, UnreadableError, extract
 from knowledge.services.indexing import ModelsChangedError, embed, hold_models, models_of, store
+from knowledge.services.languages import language_of
 from knowledge.services.queueing import enqueue
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ def _process(lease: Lease, share: Slice) -> None:
     embedding = time.monotonic()
     seconds = max(share.seconds, PREPARED * (embedding - began))
     if _embed(lease, draft, pieces, lambda: share.stopping() or time.monotonic() - embedding >= seconds):
-        _finish(lease, title, pieces, draft)
+        _finish(lease, title, document.language or language_of(found.text), pieces, draft)
     else:
         _hand_on(lease, draft, len(pieces))
 
@@ -252,14 +253,14 @@ def _split(document: Document, version: DocumentVersion, found: Extracted, title
 
 
 @transaction.atomic
-def _finish(lease: Lease, title: str, pieces: list[Piece], draft: Draft) -> None:
+def _finish(lease: Lease, title: str, language: str, pieces: list[Piece], draft: Draft) -> None:
     """Put the new chunks in the old ones' place, with their vectors."""
     document = lease.document
     hold_models(document.collection_id)
     if not lease.held().select_for_update(no_key=True).exists():
         raise LeaseLostError
     Chunk.objects.filter(document=document).delete()
-    chunks = [_chunk(document, position, piece) for position, piece in enumerate(pieces)]
+    chunks = [_chunk(document, language, position, piece) for position, piece in enumerate(pieces)]
     Chunk.objects.bulk_create(chunks, ROWS_AT_ONCE)
     store(collection_id=document.collection_id, chunks=[chunk.pk for chunk in chunks], vectors=draft.vectors())
     draft.drop()
@@ -277,7 +278,7 @@ def _finish(lease: Lease, title: str, pieces: list[Piece], draft: Draft) -> None
     )
 
 
-def _chunk(document: Document, position: int, piece: Piece) -> Chunk:
+def _chunk(document: Document, language: str, position: int, piece: Piece) -> Chunk:
     return Chunk(
         organization_id=document.organization_id,
         collection_id=document.collection_id,
@@ -287,7 +288,7 @@ def _chunk(document: Document, position: int, piece: Piece) -> Chunk:
         char_start=piece.start,
         char_end=piece.end,
         text=piece.text,
-        language=document.language,
+        language=language,
         token_count=piece.token_count,
     )
 

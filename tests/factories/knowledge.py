@@ -44,6 +44,7 @@ class DocumentFactory(DjangoModelFactory):
     document_id = factory.Sequence(lambda n: f"documents/{n}.txt")
     title = factory.Sequence(lambda n: f"Document {n}")
     content_type = "text/plain"
+    language = "en"
     content_hash = factory.LazyAttribute(lambda document: hashlib.sha256(document.content.encode()).hexdigest())
     size = factory.LazyAttribute(lambda document: len(document.content.encode()))
 

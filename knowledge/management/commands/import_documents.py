@@ -47,7 +47,7 @@ class Command(BaseCommand):
             help="Which files of a folder, such as '**/*.md'; may be given again. Default: all of a known kind.",
         )
         parser.add_argument("--create", action="store_true", help="Make the collection where there is none so named.")
-        parser.add_argument("--language", choices=Language.values, default=Language.ENGLISH)
+        parser.add_argument("--language", choices=Language.values, default="", help="Default: as each text tells.")
         parser.add_argument("--process", action="store_true", help="Process the documents here and now.")
 
     def handle(self, *args: Any, **options: Any) -> None:
