@@ -204,6 +204,26 @@ def test_pdf_is_the_text_of_its_pages() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "sizes", "title"),
+    [
+        ("Draft\nPump manual\nThird edition\nOil the pump in spring, and look after it.", (10, 24, 16), "Pump manual"),
+        ("Pump\nmanual\nACME\nOil the pump in spring, and look after it.", (24, 24, 12), "Pump manual"),
+        ("7\nPump manual\nOil the pump in spring, and look after it.", (40, 20, 12), "Pump manual"),
+        ("Oil the pump.\nCheck the valve.", (12, 13), ""),
+        ("Oil the pump.", (24,), ""),
+    ],
+)
+def test_the_title_of_a_pdf_that_states_none_is_what_stands_out(lines: str, sizes: tuple[int, ...], title: str) -> None:
+    assert read(files.pdf_file(lines, sizes=sizes), PDF).title == title
+    assert read(files.pdf_file(lines, sizes=sizes, title="Stated"), PDF).title == "Stated"
+
+
+def test_the_dots_of_a_table_of_contents_are_one_sign() -> None:
+    text = read(files.pdf_file("1. Pumps ........ 3\n2. Valves . . . . . . . 12\nAnd so on..."), PDF).text
+    assert text == "1. Pumps … 3\n2. Valves … 12\nAnd so on..."
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         ("Größe".encode(), "Größe"),
