@@ -36,31 +36,48 @@ SCRIPTS = {
     "cp1255": re.compile("[\u0591-\u05f4]"),
     "cp1256": re.compile("[\u0600-\u06ff\u200c-\u200f]"),
 }
-WORD = re.compile(rb"[A-Za-z]*[\x80-\xff][A-Za-z\x80-\xff]*")
+BEYOND = re.compile(rb"[\x80-\xff]")
+WORD = re.compile(rb"(?<![A-Za-z])[A-Za-z]*+[\x80-\xff][A-Za-z\x80-\xff]*")
 SIGNS = frozenset("\xa0\xad€‚„…†‡‰‹›‘’“”•–—™¡¢£¤¥¦§¨©«¬®¯°±´µ¶·¸»×÷º¿")
-WITHIN = frozenset("\xa0\xad’‘·–—…°/")  # signs that stand between letters
+WITHIN = frozenset("\xa0\xad’‘´·–—…°")  # signs that stand between letters
 DOUBTFUL = 0.25  # what a sign counts that is rare beside a letter
 UNLIKELY = 0.8  # as many doubtful characters weigh against a page that isn't the language's nor Western Europe's
 MOST_DOUBTFUL = 0.15  # of the characters beyond ASCII
 SPARE = 0.5  # what a short text may have beyond that
 MOST_LETTERS = 0.5  # of Latin script are beyond ASCII
+MOST_FOREIGN = 0.25  # likewise, where they are of several languages, as names are
+FEW_LETTERS = 3  # of which that can't be said
+LETTERS = bytes({*range(0xC0, 0x100)} - {0xD7, 0xF7})  # beyond ASCII, but for some of each page's
 WORDS = 5_000
+LONGEST_WORD = 50
 LOOKED_AT = 100_000  # bytes
 
 
 def guess(content: bytes, language: str) -> str:
     """Return the code page, by Python's name; empty if the text suits none. ``language`` is an ISO 639-1 code."""
-    words = Counter(found[0] for _, found in zip(range(WORDS), WORD.finditer(content[:LOOKED_AT]), strict=False))
+    sample = beyond_ascii(content, LOOKED_AT)
+    words = Counter(found[0] for _, found in zip(range(WORDS), WORD.finditer(sample), strict=False))
     total = sum(count * _beyond(word) for word, count in words.items())
     own = next((page for page, languages in OTHERS.items() if language in languages), "")
     if own and _written(words, own) >= (1 - MOST_DOUBTFUL) * total:
         return own
-    plain = sum(chr(byte).isalpha() for byte in content[:LOOKED_AT] if byte < 0x80)
-    if total > MOST_LETTERS * (total + plain) or _controls(content):
+    plain = sum(map(str.isalpha, sample.decode("ascii", "ignore")))
+    letters = len(sample) - len(sample.translate(None, LETTERS))
+    if letters > max(MOST_LETTERS * (letters + plain), FEW_LETTERS) or _controls(content):
         return ""
-    costs = {page: _cost(words, page) for page in LATIN}
-    best = min(costs, key=lambda page: costs[page] + _prior(page, language))
-    return best if costs[best] <= MOST_DOUBTFUL * total + SPARE else ""
+    for several in (False, True)[: 2 if letters <= MOST_FOREIGN * (letters + plain) else 1]:
+        costs = {page: _cost(words, page, several=several) for page in LATIN}
+        best = min(costs, key=lambda page: costs[page] + _prior(page, language))
+        if costs[best] <= MOST_DOUBTFUL * total + SPARE:
+            return best
+    return ""
+
+
+def beyond_ascii(content: bytes, size: int) -> bytes:
+    """Return so many bytes from the first that isn't ASCII on, and the word before it."""
+    found = BEYOND.search(content)
+    start = max(found.start() - LONGEST_WORD, 0) if found else len(content)
+    return content[start : start + size]
 
 
 def _beyond(word: bytes) -> int:
@@ -96,24 +113,28 @@ def _written(words: Counter[bytes], page: str) -> int:
     return found if small >= capital else 0
 
 
-def _cost(words: Counter[bytes], page: str) -> float:
-    """Return how many characters don't suit, in whichever of the page's languages suits best."""
-    decoded = {word.decode(page, "replace"): count for word, count in words.items()}
-    odd: Counter[str] = Counter()
+def _cost(words: Counter[bytes], page: str, *, several: bool) -> float:
+    """Return how many characters don't suit, in whichever of the page's languages suits best, or in all together.
+
+    A capital after a small letter doesn't: so look texts of old Macs.
+    """
+    found: Counter[str] = Counter()
     signs = 0.0
-    for text, count in decoded.items():
+    for word, count in words.items():
+        text = word.decode(page, "replace")
         for at, character in enumerate(text):
             if character.isascii():
                 continue
             if character in SIGNS or not character.isalpha():
                 signs += count * _doubt(text, at)
+            elif character.isupper() and text[at - 1 : at].islower():
+                signs += count
             else:
-                odd[character] += count
+                found[character] += count
+    alphabets = ["".join(LATIN[page].values())] if several else LATIN[page].values()
     return signs + min(
-        sum(
-            count for character, count in odd.items() if character not in alphabet and character.lower() not in alphabet
-        )
-        for alphabet in LATIN[page].values()
+        sum(count for each, count in found.items() if each not in alphabet and each.lower() not in alphabet)
+        for alphabet in alphabets
     )
 
 

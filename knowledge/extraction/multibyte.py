@@ -7,6 +7,8 @@ characters by use, so that the first byte of one tells how common it is.
 import codecs
 from collections import Counter
 
+from knowledge.extraction.alphabets import beyond_ascii
+
 MOST = 0.9  # of a text's characters beyond ASCII are common ones
 KANA = 0.2  # of a Japanese text's, at least
 DENSE = 0.25  # of all letters are beyond ASCII; accented letters of European texts are fewer
@@ -24,10 +26,10 @@ KINDS = (
 
 def guess(content: bytes) -> str:
     """Return the encoding, by Python's name; empty if it is none of these with certainty."""
-    sample = content[:LOOKED_AT]
+    sample = beyond_ascii(content, LOOKED_AT)
     for encoding, ordered, ranges in KINDS:
         try:
-            text = codecs.getincrementaldecoder(encoding)().decode(sample, final=len(sample) == len(content))
+            text = codecs.getincrementaldecoder(encoding)().decode(sample, final=len(sample) < LOOKED_AT)
         except UnicodeDecodeError:
             continue
         counts = Counter(text)

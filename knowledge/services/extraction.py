@@ -56,9 +56,26 @@ BY_SUFFIX = {
     "csv": "text/csv",
     "py": "text/x-python",
 }
-ALIASES = {"text/x-markdown": MARKDOWN, "text/restructuredtext": RST, "application/x-pdf": PDF}
-# What clients send where they don't know better: the name of the file tells more.
-VAGUE = frozenset({"", OCTETS, "text/plain", "application/zip", "binary/octet-stream"})
+RTF = "application/rtf"
+ALIASES = {
+    "text/x-markdown": MARKDOWN,
+    "text/restructuredtext": RST,
+    "application/x-pdf": PDF,
+    "text/rtf": RTF,
+}
+# What clients send where they don't know better: the name of the file tells more. On Windows with Office, browsers send
+# its types for whatever its programs open.
+VAGUE = frozenset(
+    {
+        "",
+        OCTETS,
+        "text/plain",
+        "application/zip",
+        "binary/octet-stream",
+        "application/msword",
+        "application/vnd.ms-excel",
+    }
+)
 TOO_MUCH = "Reading it takes more time or memory than is allowed."
 
 
@@ -75,8 +92,11 @@ def is_readable(content_type: str) -> bool:
 def type_of(*, declared: str, name: str, content: bytes) -> str:
     """Return the media type of a file, in lower case and without parameters.
 
-    The declared one counts, unless it says nothing; then the file's name; then how the content begins.
+    What the content plainly is counts first; then the declared type, unless that says nothing; then the file's name;
+    then how the content begins.
     """
+    if magic := _magic(content):
+        return magic
     kind = essence(declared)
     kind = ALIASES.get(kind, kind)
     if kind not in VAGUE:
@@ -84,11 +104,18 @@ def type_of(*, declared: str, name: str, content: bytes) -> str:
     suffix = name.rpartition(".")[2].lower()
     if suffix in BY_SUFFIX:
         return BY_SUFFIX[suffix]
-    if content.startswith(b"%PDF-"):
-        return PDF
     if content[:1024].lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         return HTML
     return kind or OCTETS
+
+
+def _magic(content: bytes) -> str:
+    """Return the media type of a file that begins as no text does and names itself; empty if it doesn't."""
+    if content.startswith(b"%PDF-"):
+        return PDF
+    if content.startswith(b"{\\rtf"):
+        return RTF
+    return DOCX if content.startswith(b"PK\x03\x04") and b"word/document.xml" in content else ""
 
 
 def extract(*, content_type: str, original: bytes | None, text: str | None, language: str = "und") -> Extracted:

@@ -86,8 +86,11 @@ def entity_bomb() -> bytes:
     return file.getvalue()
 
 
-def pdf_file(*pages: str, title: str = "", encrypted: bool = False) -> bytes:
-    """A PDF of the pages, as few objects as the format allows; ``encrypted`` claims a password that nobody knows."""
+def pdf_file(*pages: str, title: str = "", encrypted: bool = False, sizes: tuple[int, ...] = ()) -> bytes:
+    """A PDF of the pages, as few objects as the format allows; ``encrypted`` claims a password that nobody knows.
+
+    ``sizes`` are those of each page's first lines, in points; of the others it is 12.
+    """
     kids = " ".join(f"{4 + 2 * number} 0 R" for number in range(len(pages)))
     objects = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -96,7 +99,10 @@ def pdf_file(*pages: str, title: str = "", encrypted: bool = False) -> bytes:
     ]
     for number, text in enumerate(pages):
         stream = "".join(
-            f"BT /F1 12 Tf 72 {720 - 16 * row} Td ({line}) Tj ET\n" for row, line in enumerate(text.split("\n"))
+            f"BT /F1 1 Tf {size} 0 0 {size} 72 {720 - 30 * row} Tm ({line}) Tj ET\n"
+            if (size := sizes[row] if row < len(sizes) else 0)
+            else f"BT /F1 12 Tf 72 {720 - 16 * row} Td ({line}) Tj ET\n"
+            for row, line in enumerate(text.split("\n"))
         )
         objects.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * number} 0 R"

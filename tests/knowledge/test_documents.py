@@ -235,6 +235,15 @@ class Endless(BytesIO):
         return b"x" * min(self.most, 10**6)
 
 
+@pytest.mark.parametrize(
+    ("name", "declared"), [("a.rtf", "text/rtf"), ("a.txt", "text/plain"), ("a.rtf", "application/msword")]
+)
+def test_a_format_that_only_looks_like_text_is_refused(name: str, declared: str) -> None:
+    with pytest.raises(ContentRefusedError, match=r"Nothing here reads “application/rtf”.*DOCX") as caught:
+        content_of(rb"{\rtf1\ansi Check each valve.\par}", declared=declared, name=name)
+    assert caught.value.code == "unsupported"
+
+
 def test_of_a_file_too_large_no_more_is_read_than_tells_it(settings: Any) -> None:
     settings.DOCUMENT_MAX_BYTES = 100
     file = Endless()

@@ -2,6 +2,7 @@
 
 # ruff: noqa: RUF001 (letters of other languages look like English ones)
 
+import time
 from typing import Any
 
 import pytest
@@ -56,6 +57,14 @@ def test_western_text_is_recognised_whatever_language_is_said(language: str, enc
         ("Café Grün", "latin-1"),
         ("Prix: 5 € – œuvre, naïveté", "cp1252"),
         ("“Quoted” – it’s 20 °C", "cp1252"),
+        ("1 000 €", "cp1252"),
+        ("“a”", "cp1252"),
+        ("50 µm ± 3 °C × 2", "cp1252"),
+        ("José Muñoz, São Paulo, Zürich, Malmö, Tromsø, Besançon", "cp1252"),
+        ("ÄÖÜ IN EINER ÜBERSCHRIFT", "cp1252"),
+        ("été", "cp1252"),
+        (f"{'In English at first. ' * 9_000}Der größte Teil kommt später.", "cp1252"),
+        (f"{'In English at first. ' * 9_000}知识库检索系统可以回答问题。文档被分割成段落。", "gb18030"),
         ("Pracownicy, którzy złożyli wnioski później, będą obsłużeni w następnej kolejności.", "cp1250"),
         ("Zaměstnanci, kteří předložili žádost později, budou obslouženi v příštím pořadí.", "cp1250"),
         ("Документация описывает порядок проверки клапанов и насосов. " * 9, "cp1251"),
@@ -66,6 +75,7 @@ def test_western_text_is_recognised_whatever_language_is_said(language: str, enc
         ("文書は段落に分割され、検索の対象になります。", "euc_jp"),
         ("문서는 단락으로 나뉘어 검색 대상이 됩니다.", "euc_kr"),
     ],
+    ids=range(20),
 )
 def test_a_text_in_no_language_that_was_said_is_recognised(text: str, encoding: str) -> None:
     assert decode(text.encode(encoding), language="und") == text
@@ -124,6 +134,17 @@ def test_a_few_broken_places_don_t_change_the_encoding() -> None:
     content = ("Größere Änderungen. " * 20).encode()
     assert decode(content[:7] + b"\xff" + content[7:]).count("�") == 1
     assert decode(content + "ä".encode()[:1]) == "Größere Änderungen. " * 20 + "�"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a" * 4_000_000 + b"\xe9", b"\xe9" * 4_000_000, b"abc\xe9" * 1_000_000, b"\xe9a" * 2_000_000],
+    ids=range(4),
+)
+def test_large_texts_are_recognised_soon(content: bytes) -> None:
+    begin = time.monotonic()
+    assert len(decode(content)) <= len(content)
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("content", [bytes(range(128, 256)) * 9, b"\x01\x02\xe9\xff" * 9, b"MZ\0\0", b"\1\0\2\0\3\0"])

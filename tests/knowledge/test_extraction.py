@@ -204,6 +204,26 @@ def test_pdf_is_the_text_of_its_pages() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "sizes", "title"),
+    [
+        ("Draft\nPump manual\nThird edition\nOil the pump in spring, and look after it.", (10, 24, 16), "Pump manual"),
+        ("Pump\nmanual\nACME\nOil the pump in spring, and look after it.", (24, 24, 12), "Pump manual"),
+        ("7\nPump manual\nOil the pump in spring, and look after it.", (40, 20, 12), "Pump manual"),
+        ("Oil the pump.\nCheck the valve.", (12, 13), ""),
+        ("Oil the pump.", (24,), ""),
+    ],
+)
+def test_the_title_of_a_pdf_that_states_none_is_what_stands_out(lines: str, sizes: tuple[int, ...], title: str) -> None:
+    assert read(files.pdf_file(lines, sizes=sizes), PDF).title == title
+    assert read(files.pdf_file(lines, sizes=sizes, title="Stated"), PDF).title == "Stated"
+
+
+def test_the_dots_of_a_table_of_contents_are_one_sign() -> None:
+    text = read(files.pdf_file("1. Pumps ........ 3\n2. Valves . . . . . . . 12\nAnd so on..."), PDF).text
+    assert text == "1. Pumps … 3\n2. Valves … 12\nAnd so on..."
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         ("Größe".encode(), "Größe"),
@@ -224,6 +244,15 @@ def test_a_text_is_read_in_the_encoding_that_it_is_in(content: bytes, text: str 
         ("application/octet-stream", "a.MD", b"", MARKDOWN),
         ("text/plain", "guide.rst", b"", RST),
         ("", "a", b"%PDF-1.4", PDF),
+        ("text/plain", "a.txt", b"%PDF-1.4", PDF),
+        ("text/html", "a.html", b"%PDF-1.4", PDF),
+        ("application/zip", "a", files.docx_file(), DOCX),
+        ("text/markdown", "a.md", files.docx_file(), DOCX),
+        ("application/msword", "a.docx", b"PK", DOCX),
+        ("application/msword", "a.doc", b"\xd0\xcf\x11\xe0", "application/msword"),
+        ("application/vnd.ms-excel", "a.csv", b"a,b", "text/csv"),
+        ("text/plain", "a.txt", b"{\\rtf1 Hello}", "application/rtf"),
+        ("text/rtf", "a", b"Hello", "application/rtf"),
         ("", "a.docx", b"PK", DOCX),
         ("", "a", b"\n<!DOCTYPE html>", HTML),
         ("", "a", b"x", "application/octet-stream"),
