@@ -5,6 +5,7 @@ out of reach longer than a job is tried, what lost its worker, what was restored
 """
 
 import time
+from datetime import datetime
 from uuid import UUID
 
 from django.db import transaction
@@ -29,7 +30,10 @@ COLLECTION_PRIORITY = -4  # as a document of half a megabyte: search goes on mea
 def process_document(document_id: str) -> None:
     """Process a document, if it waits for that still: for some seconds, and by another job after that."""
     share = processing.Slice(SLICE_SECONDS, jobs.stopping.is_set)
-    processing.process_document(document_id=UUID(document_id), share=share)
+    try:
+        processing.process_document(document_id=UUID(document_id), share=share)
+    except processing.DocumentBusyError as busy:
+        enqueue_document(UUID(document_id), at=busy.until)
 
 
 @jobs.task(queue=QUEUE)
@@ -59,12 +63,12 @@ def find_work() -> None:
         enqueue_collection(collection.pk)
 
 
-def enqueue_document(document_id: UUID) -> None:
-    """Enqueue the processing of a document, whose row the transaction has changed and so holds.
+def enqueue_document(document_id: UUID, *, at: datetime | None = None) -> None:
+    """Enqueue the processing of a document, whose row the transaction has changed and so holds, for a time or for now.
 
     A job that waits already will do: it can't start on the document before the transaction ends.
     """
-    job = process_document.options(once=f"{DOCUMENT}{document_id}", priority=priority_of(document_id))
+    job = process_document.options(once=f"{DOCUMENT}{document_id}", priority=priority_of(document_id), at=at)
     job.enqueue(document_id=str(document_id))
 
 

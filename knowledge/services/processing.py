@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -48,7 +48,11 @@ SPARE_SECONDS = 60  # of a lease, beyond its longest step
 
 
 class DocumentBusyError(Exception):
-    """Somebody else is processing the document, or died at it and its lease hasn't lapsed yet."""
+    """Somebody else is processing the document, or died at it and its lease hasn't lapsed yet: at ``until`` it does."""
+
+    def __init__(self, document_id: UUID, until: datetime) -> None:
+        super().__init__(f"Document {document_id} is being processed.")
+        self.until = until
 
 
 class LeaseLostError(Exception):
@@ -144,8 +148,9 @@ def claim(document_id: UUID) -> Lease | None:
         waiting = Document.objects.claimable().select_for_update(no_key=True, of=("self",)).filter(pk=document_id)
         document = waiting.select_related("collection").first()
         if document is None:
-            if Document.objects.alive().filter(pk=document_id, status=DocumentStatus.PROCESSING).exists():
-                raise DocumentBusyError(f"Document {document_id} is being processed.")
+            held = Document.objects.alive().filter(pk=document_id, status=DocumentStatus.PROCESSING)
+            if until := held.values_list("lease_expires_at", flat=True).first():
+                raise DocumentBusyError(document_id, until)
             return None
         Document.objects.filter(pk=document_id).update(
             status=DocumentStatus.PROCESSING,

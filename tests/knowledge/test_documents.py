@@ -197,6 +197,16 @@ def test_a_deleted_document_is_gone_and_its_id_free(teammate: Actor, collection:
     assert teammate.by_key.post(DOCUMENTS, body).status_code == 201
 
 
+def test_what_is_only_read_may_be_sent_back_and_is_not_taken(teammate: Actor, collection: Collection) -> None:
+    document = DocumentFactory(organization=collection.organization, collection=collection)
+    address = f"{DOCUMENTS}{document.pk}/"
+    other = CollectionFactory(organization=collection.organization)
+    shown = teammate.by_key.get(address).json()
+    answer = teammate.by_key.patch(address, shown | {"collection": str(other.pk), "version": 9, "title": "New"})
+    assert answer.status_code == 200
+    assert [answer.json()[name] for name in ("collection", "version", "title")] == [str(collection.pk), 1, "New"]
+
+
 # --- The admin -------------------------------------------------------------------------------------
 
 

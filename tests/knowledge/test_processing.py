@@ -406,6 +406,16 @@ def test_a_document_is_processed_by_one_at_a_time_and_taken_over_when_that_one_d
     assert process_document(document_id=document.pk) is None
 
 
+def test_a_job_for_a_document_that_is_held_comes_again_when_the_lease_lapses(collection: Collection) -> None:
+    document, _ = put(collection, MANUAL)
+    held(document)
+    run("UPDATE procrastinate_jobs SET status = 'succeeded'")
+    tasks.process_document(document_id=str(document.pk))
+    [(job_at,)] = run("SELECT scheduled_at FROM procrastinate_jobs WHERE status = 'todo'")
+    document.refresh_from_db()
+    assert job_at == document.lease_expires_at
+
+
 def test_who_lost_the_lease_writes_nothing(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new version comes while the old one is embedded: what was made of the old one counts no more."""
     document, _ = put(collection, MANUAL)

@@ -30,7 +30,7 @@ from core.errors import ConflictError
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STEPS = 5
 THREADS = 4
-JOBS_AT_ONCE = 2
+JOBS_AT_ONCE = 3  # of which one isn't for documents
 LAST_PORT = 65535
 # Seconds.
 START_LIMIT = 60
