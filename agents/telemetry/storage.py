@@ -5,12 +5,14 @@ holds when the rows are written: which spans stand already, and which executions
 comes later is linked by the triggers.
 """
 
+import logging
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import Error, connection, transaction
 
 from agents.prices import UNITS, price_of
 from agents.telemetry import evaluations
@@ -18,7 +20,10 @@ from agents.telemetry import packing as pack
 from agents.telemetry.agents import resolve
 from agents.telemetry.faults import Faults, UnfitError
 from agents.telemetry.spans import Span
+from core.connections import lend_back
 from core.ids import uuid7
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[bytes, bytes]  # trace id and span id
 
@@ -77,6 +82,7 @@ class Place:
 
 
 _stored = 0  # by this process
+_has_grown = threading.Event()
 
 
 def store(organization_id: UUID, spans: Sequence[Span]) -> int:
@@ -90,8 +96,20 @@ def store(organization_id: UUID, spans: Sequence[Span]) -> int:
     number = sum(_store(organization_id, spans[start : start + BATCH]) for start in range(0, len(spans), BATCH))
     before, _stored = _stored, _stored + number
     if any(before < mark <= _stored for mark in YOUNG):
-        _analyze()
+        _has_grown.set()
     return number
+
+
+def analyze_if_grown(**_: Any) -> None:
+    """Tell PostgreSQL how large the tables are, if they have grown much: for after an answer, which needn't wait."""
+    if not _has_grown.is_set():
+        return
+    _has_grown.clear()
+    try:
+        _analyze()
+    except Error as error:
+        logger.warning("The tables of spans weren't analyzed: %s", " ".join(str(error).split()))
+    lend_back()
 
 
 def _analyze() -> None:

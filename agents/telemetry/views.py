@@ -9,6 +9,7 @@ import time
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
+from django.core.signals import request_finished
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
@@ -16,7 +17,7 @@ from psycopg_pool import PoolTimeout
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 
-from agents.telemetry import intake, otlp
+from agents.telemetry import intake, otlp, storage
 from agents.telemetry.mapping import map_spans
 from agents.telemetry.otlp import Code, ProtocolError
 from agents.telemetry.spans import Mapped
@@ -29,6 +30,8 @@ from core.observability import metrics
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 2  # seconds
+
+request_finished.connect(storage.analyze_if_grown)
 
 
 class TelemetryAuthentication(KeyAuthentication):

@@ -6,8 +6,12 @@ from itertools import permutations
 from uuid import uuid4
 
 import pytest
+from django.core.signals import request_finished
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from agents.models import Agent, AgentExecution, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
+from agents.telemetry import storage
 from agents.telemetry.spans import Span
 from agents.telemetry.storage import store
 from core.models import Organization
@@ -184,3 +188,19 @@ def test_what_changes_and_goes_is_counted_again(organization: Organization) -> N
     assert_kept()
     assert not Trace.objects.exists()
     assert not SpanStatistic.objects.exclude(count=0).exists()
+
+
+def test_tables_that_grew_are_analyzed_once_and_after_the_answer(
+    organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def analyses() -> int:
+        return sum("ANALYZE" in query["sql"] for query in queries)
+
+    monkeypatch.setattr(storage, "YOUNG", (storage._stored + 1,))
+    with CaptureQueriesContext(connection) as queries:
+        store(organization.pk, story())
+        assert analyses() == 0
+        request_finished.send(sender=None)
+        assert analyses() == 1
+        request_finished.send(sender=None)
+        assert analyses() == 1
