@@ -17,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from agents.models import AgentExecution, Feedback, ModelCall, ToolExecution, Trace
-from agents.telemetry import intake, otlp
+from agents.telemetry import intake, otlp, storage
 from agents.telemetry.spans import Mapped
 from core.models import APIKey
 from tests.kit.cast import Actor
@@ -74,6 +74,12 @@ def test_spans_are_stored_before_the_answer(owner: Actor) -> None:
     call = ModelCall.objects.get()
     assert (call.execution, call.organization) == (AgentExecution.objects.get(agent_name="Ada"), owner.organization)
     assert_kept()
+
+
+def test_tables_that_grew_are_analyzed_when_the_answer_was_sent(owner: Actor) -> None:
+    storage._has_grown.set()
+    assert report(owner, a_request().SerializeToString()).status_code == 200
+    assert not storage._has_grown.is_set()
 
 
 def test_json_is_answered_in_json(owner: Actor) -> None:
