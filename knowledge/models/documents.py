@@ -213,7 +213,7 @@ class Document(SoftDeletion, OrganizationRecord):
                 name="knowledge_document_failed",
                 condition=(Q(status=DocumentStatus.FAILED) & ~Q(error=""))
                 | Q(status=DocumentStatus.PENDING)
-                | Q(status__in=[DocumentStatus.PROCESSING, DocumentStatus.READY], error=""),
+                | (~Q(status=DocumentStatus.FAILED) & Q(error="")),
                 violation_error_message="A failed document has an error, one that waits may have; others have none.",
             ),
             models.CheckConstraint(

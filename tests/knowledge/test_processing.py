@@ -146,6 +146,7 @@ def test_a_document_becomes_ready_with_chunks_and_vectors(collection: Collection
         ("manual.pdf", files.pdf_file("Check each valve in spring.", "Oil the pump.", title="Service manual")),
         ("manual.html", b"<title>Service manual</title><h1>Valves</h1><p>Check each valve in spring.</p>Oil the pump."),
     ],
+    ids=["docx", "pdf", "html"],  # by themselves the bytes, which hold the time
 )
 def test_files_keep_what_came_beside_the_text(collection: Collection, name: str, content: bytes) -> None:
     document, _ = put_document(collection=collection, content=content_of(content, name=name), document_id=name)
