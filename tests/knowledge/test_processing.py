@@ -9,7 +9,6 @@ import pytest
 from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from core import jobs
 from core.errors import ConflictError
 from core.models import Organization
 from knowledge import tasks
@@ -193,6 +192,7 @@ def test_a_document_becomes_ready_with_chunks_and_vectors(collection: Collection
         ("manual.pdf", files.pdf_file("Check each valve in spring.", "Oil the pump.", title="Service manual")),
         ("manual.html", b"<title>Service manual</title><h1>Valves</h1><p>Check each valve in spring.</p>Oil the pump."),
     ],
+    ids=["docx", "pdf", "html"],  # by themselves the bytes, which hold the time
 )
 def test_files_keep_what_came_beside_the_text(collection: Collection, name: str, content: bytes) -> None:
     document, _ = put_document(collection=collection, content=content_of(content, name=name), document_id=name)
@@ -256,51 +256,6 @@ def test_a_version_with_the_content_of_another_document_is_a_conflict(collection
         put(collection, MANUAL, "other.md")
 
 
-def test_a_found_title_is_found_anew_for_each_version(collection: Collection) -> None:
-    for text, title in (
-        ("No heading here.", "manual.md"),
-        ("# Leave policy\n\nAsk early.", "Leave policy"),
-        ("# Leave policy two\n\nAsk late.", "Leave policy two"),
-        ("No heading again.", "manual.md"),
-    ):
-        document = processed(put(collection, text)[0])
-        assert (document.title, document.chunks.get().heading_path) == (title, [title])
-
-
-def test_a_file_s_own_title_is_found_anew(collection: Collection) -> None:
-    for title in ("Service manual", "Manual of 2027"):
-        content = content_of(files.pdf_file("Check each valve.", title=title), name="m.pdf")
-        document = processed(put_document(collection=collection, content=content, document_id="m.pdf")[0])
-        assert document.title == title
-    collections.reprocess_collection(collection=collection)  # by the text that was read
-    assert processed(document).title == "Manual of 2027"
-    documents.reprocess_document(document=document)  # by the file
-    assert processed(document).title == "Manual of 2027"
-
-
-@pytest.mark.parametrize("title", ["Handbook", "Service manual"])
-def test_a_given_title_stays(collection: Collection, title: str) -> None:
-    """Be it the one that processing found before."""
-    document = processed(put(collection, MANUAL)[0])
-    assert document.title == "Service manual"
-    put(collection, "# Second manual\n\nCheck it.", title=title)
-    assert processed(document).title == title
-    put(collection, "# Third manual\n\nCheck it.")
-    assert processed(document).title == title
-    documents.change_document(document=document, title="")
-    assert processed(document).title == "Third manual"
-
-
-def test_a_title_given_later_stays(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL)[0])
-    documents.change_document(document=document, title="Service manual")
-    document.refresh_from_db()
-    assert (document.status, document.given_title) == ("ready", "Service manual")
-    run("UPDATE knowledge_document SET title = 'By SQL' WHERE id = %s", document.pk)
-    put(collection, "# Second manual\n\nCheck it.")
-    assert processed(document).title == "By SQL"
-
-
 def test_a_new_title_is_part_of_what_search_finds(collection: Collection) -> None:
     document = processed(put(collection, MANUAL)[0])
     documents.change_document(document=document, source_uri="https://example.org")
@@ -335,40 +290,6 @@ def test_a_job_comes_with_the_document_and_once(collection: Collection) -> None:
     tasks.process_document(document_id=str(document.pk))
     document.refresh_from_db()
     assert (document.status, document.indexed_version) == ("ready", 2)
-
-
-def begun() -> tuple[str, str]:
-    """Start the next job of knowledge, as a worker would, and return its document's id and its collection's."""
-    [(key,)] = run("SELECT args ->> 'document_id' FROM procrastinate_fetch_job_v2(ARRAY['knowledge']::varchar[], NULL)")
-    document = Document.objects.get(pk=key)
-    return document.document_id, document.collection.name
-
-
-def test_small_documents_go_first(collection: Collection) -> None:
-    put(collection, "Valves are checked in spring. " * 20_000, "large.md")
-    put(collection, "Pumps are oiled. " * 20_000, "second.md")
-    put(collection, "A note.", "small.md")
-    assert [begun()[0] for _ in range(3)] == ["small.md", "large.md", "second.md"]
-
-
-def test_an_organization_that_imports_many_lets_others_pass(collection: Collection) -> None:
-    for number in range(20):
-        put(collection, f"Note {number}.", f"{number}.md")
-    other = CollectionFactory(name="Other")
-    assert other.organization_id != collection.organization_id
-    put(other, "Another note.", "first.md")
-    put(other, "One more.", "second.md")
-    order = [begun() for _ in range(10)]
-    assert order[0][0] == "0.md"
-    assert order[1] == ("first.md", "Other")
-    assert ("second.md", "Other") in order[:4]
-
-
-def test_what_is_on_schedule_is_no_long_job() -> None:
-    """It would wait else for documents that are processed."""
-    queues = {periodic.task.queue for periodic in jobs.app.periodic_registry.periodic_tasks.values()}
-    assert len(queues) >= 2
-    assert not queues & jobs.LONG_QUEUES
 
 
 def test_what_waits_without_a_job_is_found(collection: Collection) -> None:
