@@ -152,8 +152,9 @@ _SHOWN = """
 SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_score, best.vector_rank,
        best.vector_part,
        chunk.id, chunk.position, chunk.heading_path, chunk.char_start, chunk.char_end, chunk.text,
+       -- Marked where it is as long as the text itself, so that the marks' places are known.
        coalesce(ts_headline(
-           knowledge_configuration(chunk.language), blanked.text, (SELECT marks FROM question),
+           knowledge_configuration(chunk.language), knowledge_blanked(chunk.text), (SELECT marks FROM question),
            format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)), ''),
        chunk.collection_id, document.id, document.document_id, document.title, document.source_uri,
        document.indexed_version, document.metadata, document.created_at,
@@ -165,8 +166,6 @@ SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_
   FROM best
   JOIN knowledge_chunk AS chunk ON chunk.id = best.chunk_id
   JOIN knowledge_document AS document ON document.id = best.document_id
-  -- As long as the text itself, so that the marks' places are known.
-  CROSS JOIN LATERAL (SELECT translate(knowledge_blanked(chunk.text), %(start)s || %(stop)s, '  ') AS text) AS blanked
  ORDER BY best.score DESC, best.chunk_id
 """
 
