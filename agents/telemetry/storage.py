@@ -195,7 +195,10 @@ def _name(place: Place) -> None:
 
 
 def _reports_usage(span: Span) -> bool:
-    return span.input_tokens is not None or span.output_tokens is not None or span.reported_cost is not None
+    """Say whether a row of the span says what was consumed, as agents.sql.rows.HAS_USAGE_OF has it."""
+    return span.kind != "tool_execution" and (
+        span.input_tokens is not None or span.output_tokens is not None or span.reported_cost is not None
+    )
 
 
 def _mark_around(place: Place) -> None:

@@ -142,6 +142,27 @@ def test_a_trace_of_30_000_spans_whose_root_comes_last(organization: Organizatio
     assert_kept()
 
 
+@pytest.mark.parametrize("order", [None, *permutations(range(4))])
+def test_what_a_tool_says_of_tokens_takes_nothing_from_its_agent(
+    organization: Organization, order: tuple[int, ...] | None
+) -> None:
+    """In one request (None) or in many: a tool's row has no tokens, so they are no usage below the agent."""
+    told = {"input_tokens": 700, "output_tokens": 70, "reported_cost": Decimal("0.01")}
+    spans = [
+        span(1, None, agent_type="agent", agent_name="Ada"),
+        span(2, 1, **told),
+        span(3, 2, "tool_execution", tool_name="ask", **told),
+        span(4, 3),
+    ]
+    for batch in [spans] if order is None else [[spans[number]] for number in order]:
+        store(organization.pk, batch)
+    below = dict(AgentExecution.objects.values_list("name", "usage_below"))
+    assert below == {"span 1": True, "span 2": False, "span 4": False}
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.output_tokens, trace.cost) == (700, 70, Decimal("0.01"))
+    assert_kept()
+
+
 def test_an_agent_joins_the_roster_when_first_named(organization: Organization) -> None:
     store(organization.pk, story())
     agent = Agent.objects.get(name="Ada")
