@@ -708,6 +708,7 @@ class Migration(migrations.Migration):
                 ('root_started_at', models.DateTimeField()),
                 ('has_root', models.BooleanField()),
                 ('session_id', models.CharField(blank=True, max_length=200)),
+                ('keeps_work', models.BooleanField(db_default=False, default=False, editable=False, help_text="A call or a tool named its run or squad, which their rows don't: counting anew keeps these.")),
                 ('started_at', models.DateTimeField()),
                 ('completed_at', models.DateTimeField()),
                 ('duration', models.GeneratedField(db_persist=True, expression=agents.models.runs.Seconds(django.db.models.expressions.CombinedExpression(models.F('completed_at'), '-', models.F('started_at'))), help_text='Seconds from start to end.', output_field=models.FloatField(null=True))),

@@ -59,6 +59,12 @@ class Trace(Totals):
         db_constraint=False,
         db_index=False,
     )
+    keeps_work = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="A call or a tool named its run or squad, which their rows don't: counting anew keeps these.",
+    )
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField()
     duration = models.GeneratedField(

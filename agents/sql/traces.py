@@ -15,10 +15,9 @@ TRACE_AGGREGATES = f"""
     count(*) AS spans, count(*) FILTER (WHERE kind = 'model_call') AS model_calls,
     count(*) FILTER (WHERE kind = 'tool_execution') AS tool_executions, count(*) FILTER (WHERE failed) AS errors,
     {", ".join(f"sum({each}) AS {each}" for each in TOTALS)}"""
+_WORK = ("task_run_id", "squad_id")
 _ROOT = ("root_name", "root_agent_name", "root_status", "root_started_at")
-_TRACE_COLUMNS = (
-    *("started_at", "completed_at", *_ROOT, "has_root", "session_id", "task_run_id", "squad_id", *TRACE_SUMS),
-)
+_TRACE_COLUMNS = (*("started_at", "completed_at", *_ROOT, "has_root", "session_id", *_WORK, *TRACE_SUMS),)
 _NEARER = """(excluded.has_root AND NOT t.has_root)
         OR (excluded.has_root = t.has_root AND excluded.root_started_at < t.root_started_at)"""
 
@@ -44,6 +43,11 @@ def trace_upsert(rows: str) -> str:
             {", ".join(f"{each} = t.{each} + excluded.{each}" for each in TRACE_SUMS)};"""
 
 
+def _recounted(work: str) -> str:
+    """Return what a recount makes of a trace's run or squad: of the rows only executions name them."""
+    return f"coalesce(excluded.{work}, CASE WHEN t.keeps_work THEN t.{work} END)"
+
+
 def _every_kind(condition: str) -> str:
     return " UNION ALL ".join(AS_SEEN[table].format(rows=f"{table} WHERE {condition}") for table in LINK)
 
@@ -57,7 +61,8 @@ BEGIN
               FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen
              WHERE started_at IS NOT NULL GROUP BY trace_id) AS summed
         ON CONFLICT (organization_id, trace_id) DO UPDATE
-       SET {", ".join(f"{each} = excluded.{each}" for each in _TRACE_COLUMNS)};
+       SET {", ".join(f"{each} = excluded.{each}" for each in _TRACE_COLUMNS if each not in _WORK)},
+           {", ".join(f"{each} = {_recounted(each)}" for each in _WORK)};
     DELETE FROM agents_trace AS t
      WHERE t.organization_id = organization AND t.trace_id = ANY(traces)
        AND NOT EXISTS (SELECT FROM ({_every_kind("organization_id = organization AND trace_id = ANY(traces)")}) AS seen

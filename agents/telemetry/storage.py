@@ -63,6 +63,16 @@ STANDING = f"""
 """  # noqa: S608 (made of constants)
 
 
+# The turns for these traces are held, and their rows stand.
+HAND_WORK = """
+    UPDATE agents_trace AS t
+       SET task_run_id = coalesce(t.task_run_id, told.task_run_id), squad_id = coalesce(t.squad_id, told.squad_id),
+           keeps_work = true
+      FROM unnest(%s::bytea[], %s::uuid[], %s::uuid[]) AS told (trace_id, task_run_id, squad_id)
+     WHERE t.organization_id = %s AND t.trace_id = told.trace_id
+"""
+
+
 @dataclass(slots=True)
 class Place:
     """Where a span of the batch belongs: its own id, and the execution that it is in."""
@@ -127,6 +137,9 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
         if evaluated:
             evaluations.write(organization_id, evaluated)
         cursor.execute("SELECT agents_end_report()")
+        if told := _work_told([place.span for place in new.values()]):
+            runs, squads = zip(*told.values(), strict=True)
+            cursor.execute(HAND_WORK, [list(told), list(runs), list(squads), organization_id])
     return len(new)
 
 
@@ -207,6 +220,28 @@ def _mark_around(place: Place) -> None:
     while around is not None and not around.usage_below:
         around.usage_below = True
         around = around.inside
+
+
+def _work_told(spans: Iterable[Span]) -> dict[bytes, list[UUID | None]]:
+    """Return the run and the squad of each trace where calls or tools name one that no execution among them does.
+
+    Their rows have no such columns, so the trace's own keeps what they say. Of several the root says it, or else the
+    one that started first.
+    """
+    naming = [span for span in spans if span.task_run_id is not None or span.squad_id is not None]
+    naming.sort(
+        key=lambda span: (span.kind != "execution", span.parent_span_id is not None, span.started_ns, span.span_id)
+    )
+    first: dict[tuple[bytes, int], tuple[UUID, str]] = {}
+    for span in naming:
+        for number, work in enumerate((span.task_run_id, span.squad_id)):
+            if work is not None:
+                first.setdefault((span.trace_id, number), (work, span.kind))
+    told: dict[bytes, list[UUID | None]] = {}
+    for (trace, number), (work, kind) in first.items():
+        if kind != "execution":
+            told.setdefault(trace, [None, None])[number] = work
+    return told
 
 
 def _common(place: Place, organization: bytes) -> bytes:
