@@ -193,6 +193,37 @@ def test_unknown_models_have_no_cost_and_say_so(organization: Organization) -> N
     assert_kept()
 
 
+ALONE = {
+    "input_tokens": 100_000,
+    "output_tokens": 20_000,
+    "provider": "anthropic",
+    "response_model": "claude-sonnet-4-5",
+}
+
+
+def test_usage_of_an_agent_alone_is_unpriced(organization: Organization) -> None:
+    silent = span(1, None, agent_type="agent", agent_name="Ada", **ALONE)
+    told = span(2, None, agent_type="agent", agent_name="Grace", reported_cost=Decimal("0.6"), **ALONE)
+    unused = span(3, None, agent_type="agent", agent_name="Edsger", input_tokens=0, output_tokens=0)
+    store(organization.pk, [silent, told, unused])
+    assert AgentExecution.objects.get(name="span 1").cost is None
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.cost, trace.unpriced) == (200_000, Decimal("0.6"), 1)
+    AgentExecution.objects.filter(name="span 1").update(cost=Decimal("0.5"))
+    assert (Trace.objects.get().cost, Trace.objects.get().unpriced) == (Decimal("1.1"), 0)
+    assert_kept()
+
+
+@pytest.mark.parametrize("order", permutations(range(3)))
+def test_usage_that_is_told_again_inside_is_priced_there(organization: Organization, order: tuple[int, ...]) -> None:
+    spans = [span(1, None, agent_type="agent", agent_name="Ada", **ALONE), span(2, 1, **ALONE), call(3, 2)]
+    for number in order:
+        store(organization.pk, [spans[number]])
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.cost, trace.unpriced) == (1_000, Decimal("0.0075"), 0)
+    assert_kept()
+
+
 def test_what_changes_and_goes_is_counted_again(organization: Organization) -> None:
     store(organization.pk, story())
     ModelCall.objects.filter(name="span 5").update(input_tokens=7, cost=Decimal("0.0001"))
