@@ -214,7 +214,7 @@ def test_usage_of_an_agent_alone_is_unpriced(organization: Organization) -> None
     assert_kept()
 
 
-@pytest.mark.parametrize("order", permutations(range(3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_usage_that_is_told_again_inside_is_priced_there(organization: Organization, order: tuple[int, ...]) -> None:
     spans = [span(1, None, agent_type="agent", agent_name="Ada", **ALONE), span(2, 1, **ALONE), call(3, 2)]
     for number in order:
