@@ -86,6 +86,26 @@ def test_a_resources_work_is_the_traces_in_any_order(run: TaskRun, organization:
     assert "are right" in check()
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_of_two_runs_a_trace_is_of_the_first_whatever_comes_first(
+    order: tuple[int, ...], run: TaskRun, organization: Organization
+) -> None:
+    second, third = (TaskRunFactory(organization=organization) for _ in range(2))
+    spans = [
+        call(1, 9, task_run_id=third.pk),  # earlier than the agents, whose word is above a call's
+        agent(2, 9, task_run_id=run.pk, after=1),
+        agent(3, 9, task_run_id=second.pk, after=2),
+        tool(4, 3, after=3),
+    ]
+    for number in order:
+        stored(organization, [spans[number]])
+    assert work() == (run, None)
+    assert "are right" in check()
+    stored(organization, [agent(9, task_run_id=second.pk, after=3)])
+    assert work() == (second, None)
+    assert "are right" in check()
+
+
 def in_trace(span: Span, number: int) -> Span:
     """Return the span with the id of the trace with this number."""
     span.trace_id = number.to_bytes(16)
