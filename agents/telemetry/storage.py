@@ -137,6 +137,9 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
         if evaluated:
             evaluations.write(organization_id, evaluated)
         cursor.execute("SELECT agents_end_report()")
+        [(judged,)] = cursor.fetchall()
+        if judged:
+            evaluations.take_up(organization_id, judged)
         if told := _work_told([place.span for place in new.values()]):
             runs, squads = zip(*told.values(), strict=True)
             cursor.execute(HAND_WORK, [list(told), list(runs), list(squads), organization_id])

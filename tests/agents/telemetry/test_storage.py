@@ -5,10 +5,11 @@ from decimal import Decimal
 from itertools import permutations
 from uuid import uuid4
 
+import orjson
 import pytest
 
-from agents.models import Agent, AgentExecution, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
-from agents.telemetry.spans import Span
+from agents.models import Agent, AgentExecution, Feedback, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
+from agents.telemetry.spans import Evaluation, Span
 from agents.telemetry.storage import store
 from core.models import Organization
 from tests.factories.core import OrganizationFactory
@@ -161,6 +162,37 @@ def test_what_a_tool_says_of_tokens_takes_nothing_from_its_agent(
     trace = Trace.objects.get()
     assert (trace.input_tokens, trace.output_tokens, trace.cost) == (700, 70, Decimal("0.01"))
     assert_kept()
+
+
+def judgement(name: str) -> list[Evaluation]:
+    return [Evaluation(name, 0.8, "good", "why")]
+
+
+@pytest.mark.parametrize("order", [None, *permutations(range(4))])
+def test_evaluations_are_feedback_on_the_execution_around_whatever_comes_first(
+    organization: Organization, order: tuple[int, ...] | None
+) -> None:
+    """In one request (None) or in many, each sent twice."""
+    spans = [
+        span(1, None, agent_type="agent", agent_name="Ada", evaluations=judgement("whole")),
+        span(2, 1, "tool_execution", tool_name="ask"),
+        call(3, 2, evaluations=judgement("call")),
+        span(4, 1, "tool_execution", tool_name="search", evaluations=judgement("tool")),
+    ]
+    for batch in [spans] if order is None else [[spans[number]] for number in order]:
+        store(organization.pk, batch)
+        store(organization.pk, batch)
+    found = Feedback.objects.order_by("category").values_list("execution__name", "category", "comment")
+    assert list(found) == [("span 1", name, "good (0.8): why") for name in ("call", "tool", "whole")]
+
+
+def test_what_a_client_calls_evaluations_is_no_feedback(organization: Organization) -> None:
+    theirs: list[object] = [7, "good", [1], {"name": "x"}, {"name": 1, "score": 1, "label": "", "explanation": ""}]
+    for number, value in enumerate([*theirs, theirs], 2):
+        store(organization.pk, [call(number, 1, attributes=orjson.dumps({"evaluations": value}))])
+    store(organization.pk, [span(1, None)])
+    assert ModelCall.objects.filter(execution__name="span 1").count() == 6
+    assert not Feedback.objects.exists()
 
 
 def test_an_agent_joins_the_roster_when_first_named(organization: Organization) -> None:
