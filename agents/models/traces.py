@@ -21,7 +21,9 @@ class Totals(models.Model):
     cached_tokens = models.BigIntegerField(default=0)
     reasoning_tokens = models.BigIntegerField(default=0)
     cost = models.DecimalField(max_digits=30, decimal_places=10, default=0, help_text="US dollars.")
-    unpriced = models.BigIntegerField(default=0, help_text="Model calls with usage but of unknown cost.")
+    unpriced = models.BigIntegerField(
+        default=0, help_text="Calls and executions with usage that counts but of unknown cost."
+    )
 
     class Meta:
         abstract = True
@@ -58,6 +60,12 @@ class Trace(Totals):
         related_name="traces",
         db_constraint=False,
         db_index=False,
+    )
+    keeps_work = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text="A call or a tool named its run or squad, which their rows don't: counting anew keeps these.",
     )
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField()

@@ -35,7 +35,8 @@ _IN_ORGANIZATION = "{table} WHERE organization_id = %(organization)s"
 _SEEN = {table: AS_SEEN[table].format(rows=_IN_ORGANIZATION.format(table=table)) for table in LINK}
 
 # The name, agent and status of a trace are compared where one span alone can be its root; of several that tie, either
-# is right. Likewise its session, run and squad, of which it may have several.
+# is right. Likewise its session, of which it may have several. A run and a squad that only calls or tools named are in
+# no row but the trace's own.
 _TRACES = f"""
     WITH counted AS (
         SELECT encode(trace_id, 'hex') AS key, {TRACE_AGGREGATES},
@@ -56,14 +57,14 @@ _TRACES = f"""
             'started_at', started_at, 'completed_at', completed_at, 'has_root', has_root,
             {", ".join(f"'{name}', trim_scale({name}::numeric)" for name in TRACE_SUMS)},
             'root_name', root_name, 'root_agent_name', root_agent_name, 'root_status', root_status,
-            'session_id', session_id, 'task_run_id', task_run_id, 'squad_id', squad_id) AS figures
+            'session_id', session_id, 'task_run_id', task_run_id, 'squad_id', squad_id) AS figures, keeps_work
           FROM agents_trace WHERE organization_id = %(organization)s
     ), compared AS (
         SELECT key, stored.figures AS stored, told.figures AS counted,
                CASE WHEN roots = 1 THEN '{{}}'::text[] ELSE ARRAY['root_name', 'root_agent_name', 'root_status'] END
                || CASE WHEN sessions > 1 THEN ARRAY['session_id'] ELSE '{{}}' END
-               || CASE WHEN runs > 1 THEN ARRAY['task_run_id'] ELSE '{{}}' END
-               || CASE WHEN squads > 1 THEN ARRAY['squad_id'] ELSE '{{}}' END AS either
+               || CASE WHEN keeps_work AND runs = 0 THEN ARRAY['task_run_id'] ELSE '{{}}' END
+               || CASE WHEN keeps_work AND squads = 0 THEN ARRAY['squad_id'] ELSE '{{}}' END AS either
           FROM stored FULL JOIN told USING (key)
     )
     SELECT key, stored::text, counted::text FROM compared

@@ -1,9 +1,9 @@
 """The spans of a piece of work, counted from the spans themselves: of an execution, a trace, a run, a task, ….
 
-A trace belongs to the run and the squad that one of its executions names. An execution without a trace belongs to
-those that it names itself, or else to those of the execution around it; and what has no trace of its own belongs where
-the execution that it is in belongs. Each call counts once: executions' own totals only where nothing inside reports
-any (see agents.sql).
+A trace belongs to the run and the squad that one of its spans names. An execution without a trace belongs to those that
+it names itself, or else to those of the execution around it; and what has no trace of its own belongs where the
+execution that it is in belongs. Each call counts once: executions' own totals only where nothing inside reports any
+(see agents.sql).
 """
 
 # ruff: noqa: S608 (the statements are made of the project's own constants)

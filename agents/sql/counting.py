@@ -43,6 +43,15 @@ _NARROWED = "".join(
     for table, name in _NAMES.items()
 )
 
+_INNER = {table: name for table, name in _NAMES.items() if table != EXECUTIONS}
+_OWNED = " UNION ALL ".join(f"SELECT FROM {_rows(table)} AND {LINK[table]} IS NOT NULL" for table in _INNER)
+_JUDGED = " UNION ALL ".join(
+    f"""SELECT w.id FROM {_TOUCHED} JOIN {table} AS w ON w.organization_id = n.organization_id
+               AND w.trace_id = n.trace_id AND w.{LINK[table]} IS NULL AND w.parent_span_id IS NOT NULL
+         WHERE w.attributes ? 'evaluations'"""
+    for table in _INNER
+)
+
 COUNT_STATISTICS = f"""
 CREATE FUNCTION agents_count_statistics({", ".join(f"{name} uuid[]" for name in _NAMES.values())}) RETURNS void
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
@@ -56,20 +65,21 @@ COMMENT ON FUNCTION agents_count_statistics(uuid[], uuid[], uuid[]) IS 'Adds new
 """
 
 COUNT_SPANS = f"""
-CREATE FUNCTION agents_count_spans() RETURNS void LANGUAGE plpgsql
+CREATE FUNCTION agents_count_spans() RETURNS uuid[] LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $body$
 DECLARE
     organizations uuid[];
     touched bytea[];
     {"; ".join(f"{name} uuid[]" for name in _NAMES.values())};
     around uuid[];
+    judged uuid[];
 BEGIN
     WITH noted AS (DELETE FROM agents_uncounted RETURNING *), pairs AS (
         SELECT DISTINCT noted.organization_id, trace_id FROM noted CROSS JOIN unnest(noted.traces) AS trace_id)
     SELECT (SELECT array_agg(organization_id) FROM pairs), (SELECT array_agg(trace_id) FROM pairs), {_GATHERED}
       INTO organizations, touched, {", ".join(_NAMES.values())};
     IF organizations IS NULL THEN
-        RETURN;
+        RETURN NULL;
     END IF;
     {report_turns(_TOUCHED)}
     {trace_upsert(f"({_SEEN})")}
@@ -83,23 +93,31 @@ BEGIN
       FROM {_TOUCHED} WHERE {waits("n")};
     IF touched IS NOT NULL THEN
         {_NARROWED}
+        IF new_executions <> '{{}}' OR EXISTS ({_OWNED}) THEN
+            judged := ARRAY({_JUDGED});
+        END IF;
         {_LINKS}
     END IF;
+    RETURN judged;
 END
 $body$;
 COMMENT ON FUNCTION agents_count_spans() IS
-    'Keeps links, trace summaries and statistics with the spans that this transaction has reported so far.';
+    'Keeps links, trace summaries and statistics with the spans that this transaction has reported so far. Returns the'
+    ' model calls and tool executions with evaluations whose execution may have come with them.';
 """
 
 END_REPORT = f"""
-CREATE FUNCTION agents_end_report() RETURNS void LANGUAGE plpgsql AS $body$
+CREATE FUNCTION agents_end_report() RETURNS uuid[] LANGUAGE plpgsql AS $body$
+DECLARE
+    judged uuid[] := agents_count_spans();
 BEGIN
-    PERFORM agents_count_spans();
     PERFORM set_config('{SETTING}', '', true);
+    RETURN judged;
 END
 $body$;
 COMMENT ON FUNCTION agents_end_report() IS
-    'Counts what the transaction has reported; what it writes from now on is counted at once.';
+    'Counts what the transaction has reported; what it writes from now on is counted at once. Returns what'
+    ' agents_count_spans() does.';
 """
 
 COUNT_UNCOUNTED = """

@@ -5,7 +5,8 @@ EXECUTIONS, MODEL_CALLS, TOOL_EXECUTIONS = "agents_agentexecution", "agents_mode
 LINK = {EXECUTIONS: "parent_execution_id", MODEL_CALLS: "execution_id", TOOL_EXECUTIONS: "execution_id"}
 
 # A kind's rows as the summaries see them: what counts, and by what they are told apart. An execution's own totals
-# count only where nothing inside it reports any; a call's cost is the computed one, or else the reported one.
+# count only where nothing inside it reports any; a call's cost is the computed one, or else the reported one. What an
+# execution cost only its client can say: tokens of who knows how many calls of which models have no one price.
 _COMMON = """organization_id, trace_id, parent_span_id, name, agent_name, {agent} AS agent, status,
     session_id, started_at, coalesce(completed_at, started_at) AS ended_at,
     status IN ('failed', 'timeout') AS failed, completed_at IS NULL AS open, duration"""
@@ -22,7 +23,9 @@ AS_SEEN = {
         CASE WHEN usage_below THEN 0 ELSE coalesce(output_tokens, 0) END AS output_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(cached_tokens, 0) END AS cached_tokens,
         CASE WHEN usage_below THEN 0 ELSE coalesce(reasoning_tokens, 0) END AS reasoning_tokens,
-        CASE WHEN usage_below THEN 0 ELSE coalesce(cost, 0) END AS cost, 0::bigint AS unpriced FROM {{rows}}""",
+        CASE WHEN usage_below THEN 0 ELSE coalesce(cost, 0) END AS cost,
+        (NOT usage_below AND cost IS NULL AND coalesce(input_tokens, 0) + coalesce(output_tokens, 0) > 0)::int::bigint
+        AS unpriced FROM {{rows}}""",
     MODEL_CALLS: f"""SELECT 'model_call' AS kind, {_COMMON.format(agent="agent_name")}, {_NO_WORK},
         model, provider, ''::text AS tool, {_USAGE}, coalesce(cost, reported_cost, 0) AS cost,
         (pricing = 'unknown_model' AND reported_cost IS NULL)::int::bigint AS unpriced FROM {{rows}}""",

@@ -68,6 +68,16 @@ STANDING = f"""
 """  # noqa: S608 (made of constants)
 
 
+# The turns for these traces are held, and their rows stand.
+HAND_WORK = """
+    UPDATE agents_trace AS t
+       SET task_run_id = coalesce(t.task_run_id, told.task_run_id), squad_id = coalesce(t.squad_id, told.squad_id),
+           keeps_work = true
+      FROM unnest(%s::bytea[], %s::uuid[], %s::uuid[]) AS told (trace_id, task_run_id, squad_id)
+     WHERE t.organization_id = %s AND t.trace_id = told.trace_id
+"""
+
+
 @dataclass(slots=True)
 class Place:
     """Where a span of the batch belongs: its own id, and the execution that it is in."""
@@ -145,6 +155,12 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
         if evaluated:
             evaluations.write(organization_id, evaluated)
         cursor.execute("SELECT agents_end_report()")
+        [(judged,)] = cursor.fetchall()
+        if judged:
+            evaluations.take_up(organization_id, judged)
+        if told := _work_told([place.span for place in new.values()]):
+            runs, squads = zip(*told.values(), strict=True)
+            cursor.execute(HAND_WORK, [list(told), list(runs), list(squads), organization_id])
     return len(new)
 
 
@@ -213,7 +229,10 @@ def _name(place: Place) -> None:
 
 
 def _reports_usage(span: Span) -> bool:
-    return span.input_tokens is not None or span.output_tokens is not None or span.reported_cost is not None
+    """Say whether a row of the span says what was consumed, as agents.sql.rows.HAS_USAGE_OF has it."""
+    return span.kind != "tool_execution" and (
+        span.input_tokens is not None or span.output_tokens is not None or span.reported_cost is not None
+    )
 
 
 def _mark_around(place: Place) -> None:
@@ -222,6 +241,28 @@ def _mark_around(place: Place) -> None:
     while around is not None and not around.usage_below:
         around.usage_below = True
         around = around.inside
+
+
+def _work_told(spans: Iterable[Span]) -> dict[bytes, list[UUID | None]]:
+    """Return the run and the squad of each trace where calls or tools name one that no execution among them does.
+
+    Their rows have no such columns, so the trace's own keeps what they say. Of several the root says it, or else the
+    one that started first.
+    """
+    naming = [span for span in spans if span.task_run_id is not None or span.squad_id is not None]
+    naming.sort(
+        key=lambda span: (span.kind != "execution", span.parent_span_id is not None, span.started_ns, span.span_id)
+    )
+    first: dict[tuple[bytes, int], tuple[UUID, str]] = {}
+    for span in naming:
+        for number, work in enumerate((span.task_run_id, span.squad_id)):
+            if work is not None:
+                first.setdefault((span.trace_id, number), (work, span.kind))
+    told: dict[bytes, list[UUID | None]] = {}
+    for (trace, number), (work, kind) in first.items():
+        if kind != "execution":
+            told.setdefault(trace, [None, None])[number] = work
+    return told
 
 
 def _common(place: Place, organization: bytes) -> bytes:

@@ -211,6 +211,8 @@ def usage_of(kind: str, row: Any) -> dict[str, Any]:
     if kind == "tool" or (kind == "execution" and row.usage_below):
         return {**dict.fromkeys(TOTALS, 0), "cost": Decimal(0), "unpriced": 0}
     cost, unpriced = row.cost, 0
+    if kind == "execution":
+        unpriced = int(cost is None and bool(row.input_tokens or row.output_tokens))
     if kind == "modelcall" and cost is None:
         cost = row.reported_cost
         unpriced = int(row.pricing == "unknown_model" and cost is None)

@@ -99,7 +99,9 @@ class Counted:
         if each.kind == "tool_execution" or (each.kind == "execution" and key(each) in self.above_usage):
             return nothing
         tokens = {name: getattr(each, name) or 0 for name in TOKENS}
-        if each.kind == "execution" or not reports(each):
+        if each.kind == "execution":
+            return nothing | tokens | {"unpriced": int(bool(tokens["input_tokens"] or tokens["output_tokens"]))}
+        if not reports(each):
             return nothing | tokens
         units = prices.price(
             each.provider,

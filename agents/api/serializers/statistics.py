@@ -117,7 +117,7 @@ class TotalsSerializer(serializers.Serializer):
     cached_tokens = serializers.IntegerField()
     reasoning_tokens = serializers.IntegerField()
     cost = serializers.DecimalField(max_digits=None, decimal_places=10, help_text="US dollars, exactly.")
-    unpriced = serializers.IntegerField(help_text="Model calls with usage but of unknown cost.")
+    unpriced = serializers.IntegerField(help_text="Calls and executions with usage that counts but of unknown cost.")
 
 
 class DurationsSerializer(serializers.Serializer):

@@ -5,13 +5,14 @@ from decimal import Decimal
 from itertools import permutations
 from uuid import uuid4
 
+import orjson
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from agents.models import Agent, AgentExecution, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
+from agents.models import Agent, AgentExecution, Feedback, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
 from agents.telemetry import storage
-from agents.telemetry.spans import Span
+from agents.telemetry.spans import Evaluation, Span
 from agents.telemetry.storage import store
 from core.models import Organization
 from tests.factories.core import OrganizationFactory
@@ -145,6 +146,58 @@ def test_a_trace_of_30_000_spans_whose_root_comes_last(organization: Organizatio
     assert_kept()
 
 
+@pytest.mark.parametrize("order", [None, *permutations(range(4))])
+def test_what_a_tool_says_of_tokens_takes_nothing_from_its_agent(
+    organization: Organization, order: tuple[int, ...] | None
+) -> None:
+    """In one request (None) or in many: a tool's row has no tokens, so they are no usage below the agent."""
+    told = {"input_tokens": 700, "output_tokens": 70, "reported_cost": Decimal("0.01")}
+    spans = [
+        span(1, None, agent_type="agent", agent_name="Ada"),
+        span(2, 1, **told),
+        span(3, 2, "tool_execution", tool_name="ask", **told),
+        span(4, 3),
+    ]
+    for batch in [spans] if order is None else [[spans[number]] for number in order]:
+        store(organization.pk, batch)
+    below = dict(AgentExecution.objects.values_list("name", "usage_below"))
+    assert below == {"span 1": True, "span 2": False, "span 4": False}
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.output_tokens, trace.cost) == (700, 70, Decimal("0.01"))
+    assert_kept()
+
+
+def judgement(name: str) -> list[Evaluation]:
+    return [Evaluation(name, 0.8, "good", "why")]
+
+
+@pytest.mark.parametrize("order", [None, *permutations(range(4))])
+def test_evaluations_are_feedback_on_the_execution_around_whatever_comes_first(
+    organization: Organization, order: tuple[int, ...] | None
+) -> None:
+    """In one request (None) or in many, each sent twice."""
+    spans = [
+        span(1, None, agent_type="agent", agent_name="Ada", evaluations=judgement("whole")),
+        span(2, 1, "tool_execution", tool_name="ask"),
+        call(3, 2, evaluations=judgement("call")),
+        span(4, 1, "tool_execution", tool_name="search", evaluations=judgement("tool")),
+    ]
+    for batch in [spans] if order is None else [[spans[number]] for number in order]:
+        store(organization.pk, batch)
+        store(organization.pk, batch)
+    found = Feedback.objects.order_by("category").values_list("execution__name", "category", "comment")
+    assert list(found) == [("span 1", name, "good (0.8): why") for name in ("call", "tool", "whole")]
+
+
+def test_what_a_client_calls_evaluations_is_no_feedback(organization: Organization) -> None:
+    theirs: list[object] = [7, "good", [1], {"name": "x"}, {"name": 1, "score": 1, "label": "", "explanation": ""}]
+    for number, value in enumerate([*theirs, theirs], 2):
+        store(organization.pk, [call(number, 1, attributes=orjson.dumps({"evaluations": value}))])
+    store(organization.pk, [span(1, None)])
+    assert ModelCall.objects.filter(execution__name="span 1").count() == 6
+    assert not Feedback.objects.exists()
+
+
 def test_an_agent_joins_the_roster_when_first_named(organization: Organization) -> None:
     store(organization.pk, story())
     agent = Agent.objects.get(name="Ada")
@@ -172,6 +225,37 @@ def test_unknown_models_have_no_cost_and_say_so(organization: Organization) -> N
     assert stored["span 2"] == (None, Pricing.NO_USAGE)
     trace = Trace.objects.get()
     assert (trace.unpriced, trace.cost) == (1, Decimal("0.25"))
+    assert_kept()
+
+
+ALONE = {
+    "input_tokens": 100_000,
+    "output_tokens": 20_000,
+    "provider": "anthropic",
+    "response_model": "claude-sonnet-4-5",
+}
+
+
+def test_usage_of_an_agent_alone_is_unpriced(organization: Organization) -> None:
+    silent = span(1, None, agent_type="agent", agent_name="Ada", **ALONE)
+    told = span(2, None, agent_type="agent", agent_name="Grace", reported_cost=Decimal("0.6"), **ALONE)
+    unused = span(3, None, agent_type="agent", agent_name="Edsger", input_tokens=0, output_tokens=0)
+    store(organization.pk, [silent, told, unused])
+    assert AgentExecution.objects.get(name="span 1").cost is None
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.cost, trace.unpriced) == (200_000, Decimal("0.6"), 1)
+    AgentExecution.objects.filter(name="span 1").update(cost=Decimal("0.5"))
+    assert (Trace.objects.get().cost, Trace.objects.get().unpriced) == (Decimal("1.1"), 0)
+    assert_kept()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_usage_that_is_told_again_inside_is_priced_there(organization: Organization, order: tuple[int, ...]) -> None:
+    spans = [span(1, None, agent_type="agent", agent_name="Ada", **ALONE), span(2, 1, **ALONE), call(3, 2)]
+    for number in order:
+        store(organization.pk, [spans[number]])
+    trace = Trace.objects.get()
+    assert (trace.input_tokens, trace.cost, trace.unpriced) == (1_000, Decimal("0.0075"), 0)
     assert_kept()
 
 
