@@ -42,7 +42,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
     "session_id": (
         ("session.id", OTEL),  # OpenInference's too
         ("gen_ai.conversation.id", GENAI),
-        ("langfuse.session.id", LANGFUSE),
+        ("langfuse.session.id", LANGFUSE),  # its SDKs write session.id
         ("traceloop.association.properties.session_id", LLMETRY),
         ("traceloop.association.properties.chat_id", LLMETRY),
     ),
@@ -63,7 +63,10 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("traceloop.entity.name", LLMETRY),
     ),
     # --- what kind of work: see KINDS and OPERATIONS for the values ---------------------------------------------
-    "span_kind": (("openinference.span.kind", OI),),
+    "span_kind": (
+        ("openinference.span.kind", OI),
+        ("langfuse.observation.type", LANGFUSE),
+    ),
     "operation_name": (("gen_ai.operation.name", GENAI),),
     "entity_kind": (
         ("traceloop.span.kind", LLMETRY),
@@ -82,6 +85,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("llm.model_name", OI),
         ("embedding.model_name", OI),
         ("reranker.model_name", OI),
+        ("langfuse.observation.model.name", LANGFUSE),
     ),
     "response_model": (
         ("gen_ai.response.model", GENAI),
@@ -91,6 +95,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.request.*", GENAI),
         ("llm.invocation_parameters", OI),
         ("embedding.invocation_parameters", OI),
+        ("langfuse.observation.model.parameters", LANGFUSE),
     ),
     "finish_reason": (
         ("gen_ai.response.finish_reasons", GENAI),
@@ -102,6 +107,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.response.time_to_first_chunk", GENAI),
         ("gen_ai.client.operation.time_to_first_chunk", GENAI),  # the metric's name, which some write on spans
     ),
+    "first_token_at": (("langfuse.observation.completion_start_time", LANGFUSE),),
     # --- how much -----------------------------------------------------------------------------------------------
     "input_tokens": (  # all of them: cached ones are among them
         ("gen_ai.usage.input_tokens", GENAI),
@@ -139,6 +145,8 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.usage.cost", LANGFUSE),
         ("operation.cost", PYDANTIC),
     ),
+    "usage": (("langfuse.observation.usage_details", LANGFUSE),),  # several of these at once: see ``usage``
+    "costs": (("langfuse.observation.cost_details", LANGFUSE),),
     # --- which tool ---------------------------------------------------------------------------------------------
     "tool_name": (
         ("gen_ai.tool.name", GENAI),
@@ -164,6 +172,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("llm.prompts.*", OI),
         ("gen_ai.retrieval.query.text", GENAI),
         ("gen_ai.prompt", OLDER),
+        ("langfuse.observation.input", LANGFUSE),
         ("input.value", OI),
         ("traceloop.entity.input", LLMETRY),
     ),
@@ -178,6 +187,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("llm.choices.*", OI),
         ("gen_ai.retrieval.documents", GENAI),
         ("gen_ai.completion", OLDER),
+        ("langfuse.observation.output", LANGFUSE),
         ("output.value", OI),
         ("traceloop.entity.output", LLMETRY),
     ),
@@ -185,6 +195,8 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
     "output_type": (("output.mime_type", OI),),
     # --- how it failed: beside the span's status and its exception event ----------------------------------------
     "error_type": (("error.type", OTEL),),
+    "level": (("langfuse.observation.level", LANGFUSE),),
+    "status_message": (("langfuse.observation.status_message", LANGFUSE),),
 }
 
 MESSAGE_SPELLINGS = frozenset(
@@ -230,11 +242,11 @@ STEP = Kind(EXECUTION, "step")
 TOOL = Kind(TOOL_EXECUTION)
 CHAT = Kind(MODEL_CALL, operation="chat")
 
-# The kind of a span is decided by the first of these that knows its value: SPAN_KINDS (openinference.span.kind),
-# OPERATIONS (gen_ai.operation.name), ENTITY_KINDS (OpenLLMetry's); then by a tool's name or call id, which makes it a
-# TOOL; then by a model's name, which makes it a CHAT; else it is a STEP.
+# The kind of a span is decided by the first of these that knows its value: SPAN_KINDS (openinference.span.kind and its
+# like), OPERATIONS (gen_ai.operation.name), ENTITY_KINDS (OpenLLMetry's); then by a tool's name or call id, which makes
+# it a TOOL; then by a model's name, which makes it a CHAT; else it is a STEP.
 
-SPAN_KINDS: dict[str, Kind] = {  # OpenInference, «Span Kinds»; in capitals
+SPAN_KINDS: dict[str, Kind] = {  # OpenInference, «Span Kinds»; Langfuse, «Observation Types»; in capitals
     "LLM": CHAT,
     "EMBEDDING": Kind(MODEL_CALL, operation="embeddings"),
     "TOOL": TOOL,
@@ -246,6 +258,7 @@ SPAN_KINDS: dict[str, Kind] = {  # OpenInference, «Span Kinds»; in capitals
     "EVALUATOR": Kind(EXECUTION, "evaluator"),
     "PROMPT": Kind(EXECUTION, "step", whole=False),
     "DECISION": Kind(EXECUTION, "step", whole=False),
+    "GENERATION": CHAT,  # Langfuse's; its SPAN is any work whatever, so that other attributes may say more
 }
 
 OPERATIONS: dict[str, Kind] = {  # OpenTelemetry GenAI, values of gen_ai.operation.name

@@ -5,12 +5,12 @@ Every valid span becomes exactly one record, and no span is an exception: what m
 at which this code fails all the same (see ``faults``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agents.telemetry import contents, conventions, events, leftovers, text, values
+from agents.telemetry import contents, conventions, events, leftovers, text, usage, values
 from agents.telemetry.conventions import MODEL_CALL, TOOL_EXECUTION, Kind
 from agents.telemetry.faults import Faults
 from agents.telemetry.reading import CONVERTERS, LABEL_LIMIT, Candidate, Reading
@@ -123,13 +123,15 @@ def _map(source: Any, resource: _Resource) -> Span:
     )
     for field, value in resource.fields.items():
         setattr(span, field, value)
+    if "usage" in told or "costs" in told:
+        usage.spread(reading)
     reading.convert_into(span)
     told_by_events = events.read(source, span) if source.events else events.NONE
     _set_names(span, reading)
     _set_status(span, source.status, told_by_events, reading)
     if reading.below or "parameters" in told:
         _set_parameters(span, reading)
-    if "seconds_to_first_token" in told:
+    if not told.keys().isdisjoint(_FIRST_TOKEN):
         _set_first_token(span, reading)
     contents.set_contents(span, reading, told_by_events)
     if reading.spare:
@@ -207,16 +209,24 @@ def _own_name(span: Span) -> str:
 
 
 def _set_status(span: Span, status: Any, told: events.Told, reading: Reading) -> None:
-    """Tell whether it failed: by the span's status, or by an exception where the status was left unset."""
+    """Tell whether it failed: by the span's status, or by an exception or its level where the status was left unset."""
     code = status.code
-    if code == 2 or (code == 0 and told.failed):
+    level, explained = reading.told.pop("level", None), reading.told.pop("status_message", None)
+    if code == 2 or (code == 0 and (told.failed or (level is not None and level[2] == "ERROR"))):
         span.status = "failed"
         span.error_type = span.error_type or told.error_type
         message = status.message or told.error_message
+        if explained is not None and type(explained[2]) is str and message in ("", explained[2]):
+            message, explained = explained[2], None
+        if level is not None and level[2] == "ERROR":
+            level = None
         span.error_message = text.cut(text.clean(message), MESSAGE_LIMIT - text.MARK_LENGTH) if message else ""
     elif span.error_type:
         reading.leave(reading.told["error_type"])
         span.error_type = ""
+    for left in (level, explained):
+        if left is not None:
+            reading.leave(left)
 
 
 def _set_parameters(span: Span, reading: Reading) -> None:
@@ -242,9 +252,28 @@ def _set_parameters(span: Span, reading: Reading) -> None:
 
 
 def _set_first_token(span: Span, reading: Reading) -> None:
-    candidate = reading.told.pop("seconds_to_first_token")
-    seconds = values.number(candidate[2])
-    if seconds is None or not 0 <= seconds < 1e9:
-        reading.leave(candidate)
-    else:
-        span.time_to_first_token_ms = seconds * 1000
+    for field, milliseconds in _FIRST_TOKEN.items():
+        candidate = reading.told.pop(field, None)
+        if candidate is None:
+            continue
+        waited = milliseconds(candidate[2], span)
+        if waited is None or not 0 <= waited < 1e12 or span.time_to_first_token_ms is not None:
+            reading.leave(candidate)
+        else:
+            span.time_to_first_token_ms = waited
+
+
+def _from_seconds(value: Any, span: Span) -> float | None:
+    seconds = values.number(value)
+    return None if seconds is None else seconds * 1_000
+
+
+def _from_moment(value: Any, span: Span) -> float | None:
+    moment = values.moment(value)
+    return None if moment is None else (moment - span.started_ns) / 1_000_000
+
+
+_FIRST_TOKEN: dict[str, Callable[[Any, Span], float | None]] = {  # the one to believe first on top
+    "seconds_to_first_token": _from_seconds,
+    "first_token_at": _from_moment,
+}

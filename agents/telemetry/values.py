@@ -6,6 +6,7 @@ Each converter returns None for a value that makes no sense for its field; then 
 import base64
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,8 @@ COST_PLACES = Decimal("0.000000000001")
 """A cost is below a million dollars and kept to twelve decimal places."""
 
 _NUMBER_LENGTH_LIMIT = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def python(value: Any) -> Any:
@@ -94,6 +97,17 @@ def cost(value: Any) -> Decimal | None:
     except InvalidOperation:
         return None
     return amount.quantize(COST_PLACES) if amount.is_finite() and 0 <= amount < COST_LIMIT else None
+
+
+def moment(value: Any) -> int | None:
+    """Convert a moment as ISO 8601 writes it, with its zone, also as a JSON string: nanoseconds since 1970."""
+    if type(value) is not str or len(value) > _NUMBER_LENGTH_LIMIT:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value.strip('"'))
+    except ValueError:
+        return None
+    return None if parsed.tzinfo is None else (parsed - _EPOCH) // _MICROSECOND * 1_000
 
 
 def uuid(value: Any) -> UUID | None:
