@@ -219,6 +219,9 @@ MESSAGE_SPELLINGS = frozenset(
 CONTENT_FIELDS = frozenset({"input", "output", "instructions", "input_type", "output_type"})
 """Fields whose further spellings repeat the first in a poorer form and are not kept beside it."""
 
+FIRST_TOKEN_FIELDS = ("seconds_to_first_token", "first_token_at")
+"""Fields that tell how long the first token took, the one to believe first on top."""
+
 # Kinds of records.
 EXECUTION, MODEL_CALL, TOOL_EXECUTION = "execution", "model_call", "tool_execution"
 

@@ -50,7 +50,7 @@ def read(source: Any, span: Span) -> Told:
 
 def _read_other(event: Any, attributes: dict[str, Any], told: Told, span: Span) -> None:
     since_start = event.time_unix_nano - span.started_ns
-    if event.name == conventions.FIRST_TOKEN_EVENT and since_start >= 0:
+    if event.name == conventions.FIRST_TOKEN_EVENT and since_start >= 0 and span.kind == conventions.MODEL_CALL:
         span.time_to_first_token_ms = span.time_to_first_token_ms or since_start / 1_000_000
         return
     if event.name == conventions.EXCEPTION_EVENT:

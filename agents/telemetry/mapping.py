@@ -123,19 +123,23 @@ def _map(source: Any, resource: _Resource) -> Span:
     )
     for field, value in resource.fields.items():
         setattr(span, field, value)
-    if "usage" in told or "costs" in told:
+    if ("usage" in told or "costs" in told) and kind.record != TOOL_EXECUTION:
         usage.spread(reading)
     reading.convert_into(span)
     told_by_events = events.read(source, span) if source.events else events.NONE
     _set_names(span, reading)
     _set_status(span, source.status, told_by_events, reading)
-    if reading.below or "parameters" in told:
-        _set_parameters(span, reading)
-    if not told.keys().isdisjoint(_FIRST_TOKEN):
-        _set_first_token(span, reading)
+    if kind.record != MODEL_CALL:
+        if reading.below:
+            reading.leave_below("gen_ai.request")
+    else:
+        if reading.below or "parameters" in told:
+            _set_parameters(span, reading)
+        if not told.keys().isdisjoint(_FIRST_TOKEN):
+            _set_first_token(span, reading)
     contents.set_contents(span, reading, told_by_events)
     if reading.spare:
-        reading.leave_spare()
+        reading.leave_spare(kind.record)
     span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events.others)
     return span
 
@@ -273,7 +277,6 @@ def _from_moment(value: Any, span: Span) -> float | None:
     return None if moment is None else (moment - span.started_ns) / 1_000_000
 
 
-_FIRST_TOKEN: dict[str, Callable[[Any, Span], float | None]] = {  # the one to believe first on top
-    "seconds_to_first_token": _from_seconds,
-    "first_token_at": _from_moment,
-}
+_FIRST_TOKEN: dict[str, Callable[[Any, Span], float | None]] = dict(
+    zip(conventions.FIRST_TOKEN_FIELDS, (_from_seconds, _from_moment), strict=True)
+)
