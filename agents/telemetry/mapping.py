@@ -10,9 +10,9 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agents.telemetry import contents, conventions, events, leftovers, text, usage, values
-from agents.telemetry.conventions import MODEL_CALL, TOOL_EXECUTION, Kind
+from agents.telemetry import contents, conventions, events, kinds, leftovers, text, usage, values
 from agents.telemetry.faults import Faults
+from agents.telemetry.kinds import MODEL_CALL, TOOL_EXECUTION, Kind
 from agents.telemetry.reading import CONVERTERS, LABEL_LIMIT, Candidate, Reading
 from agents.telemetry.spans import Mapped, Span
 
@@ -145,7 +145,7 @@ def _map(source: Any, resource: _Resource) -> Span:
 
 
 def _kind(reading: Reading) -> Kind:
-    """Decide what a span is: see ``conventions`` for the order. What told it is kept unless the kind says it whole."""
+    """Decide what a span is: see ``kinds`` for the order. What told it is kept unless the kind says it whole."""
     told = reading.told
     decided: Kind | None = None
     for field, table, upper in _KIND_TABLES:
@@ -153,7 +153,7 @@ def _kind(reading: Reading) -> Kind:
         if candidate is None:
             continue
         value = candidate[2]
-        known = table.get(value.upper() if upper else value) if type(value) is str else None
+        known = table.get(value.strip('"').upper() if upper else value) if type(value) is str else None
         if known is None and field == "operation_name":
             told[field] = candidate
         elif known is None or not known.whole or (decided is not None and known.record != decided.record):
@@ -168,18 +168,18 @@ def _kind(reading: Reading) -> Kind:
 
 
 _KIND_TABLES: tuple[tuple[str, dict[str, Kind], bool], ...] = (
-    ("span_kind", conventions.SPAN_KINDS, True),
-    ("operation_name", conventions.OPERATIONS, False),
-    ("entity_kind", conventions.ENTITY_KINDS, False),
+    ("span_kind", kinds.SPAN_KINDS, True),
+    ("operation_name", kinds.OPERATIONS, False),
+    ("entity_kind", kinds.ENTITY_KINDS, False),
 )
 
 
 def _kind_by_traces(told: dict[str, Candidate]) -> Kind:
     if "tool_name" in told or "tool_call_id" in told:
-        return conventions.TOOL
+        return kinds.TOOL
     if "request_model" in told or "response_model" in told:
-        return conventions.CHAT
-    return conventions.STEP
+        return kinds.CHAT
+    return kinds.STEP
 
 
 def _with_own_operation(kind: Kind, reading: Reading) -> Kind:
@@ -206,7 +206,7 @@ def _set_names(span: Span, reading: Reading) -> None:
 
 
 def _own_name(span: Span) -> str:
-    for prefix in conventions.NAME_PREFIXES:
+    for prefix in kinds.NAME_PREFIXES:
         if span.name.startswith(prefix):
             return span.name[len(prefix) :].strip()[:LABEL_LIMIT] or span.name[:LABEL_LIMIT]
     return span.name[:LABEL_LIMIT]
@@ -277,6 +277,10 @@ def _from_moment(value: Any, span: Span) -> float | None:
     return None if moment is None else (moment - span.started_ns) / 1_000_000
 
 
+def _from_milliseconds(value: Any, span: Span) -> float | None:
+    return values.number(value)
+
+
 _FIRST_TOKEN: dict[str, Callable[[Any, Span], float | None]] = dict(
-    zip(conventions.FIRST_TOKEN_FIELDS, (_from_seconds, _from_moment), strict=True)
+    zip(conventions.FIRST_TOKEN_FIELDS, (_from_seconds, _from_moment, _from_milliseconds), strict=True)
 )

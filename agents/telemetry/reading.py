@@ -3,15 +3,8 @@
 from typing import Any
 
 from agents.telemetry import values
-from agents.telemetry.conventions import (
-    BY_NAME,
-    BY_PREFIX,
-    CONTENT_FIELDS,
-    EXECUTION,
-    FIRST_TOKEN_FIELDS,
-    MODEL_CALL,
-    TOOL_EXECUTION,
-)
+from agents.telemetry.conventions import BY_NAME, BY_PREFIX, CONTENT_FIELDS, FIRST_TOKEN_FIELDS
+from agents.telemetry.kinds import EXECUTION, MODEL_CALL, TOOL_EXECUTION
 from agents.telemetry.spans import Span
 
 LABEL_LIMIT = 200
@@ -25,8 +18,8 @@ CONVERTERS = {
     "session_id": values.label(LABEL_LIMIT),
     "user_name": values.label(LABEL_LIMIT),
     "agent_name": values.label(LABEL_LIMIT),
-    "provider": values.label(LABEL_LIMIT),
-    "request_model": values.label(LABEL_LIMIT),
+    "provider": values.label(LABEL_LIMIT, quotes=True),
+    "request_model": values.label(LABEL_LIMIT, quotes=True),
     "response_model": values.label(LABEL_LIMIT),
     "finish_reason": values.reasons(100),
     "input_tokens": values.count,

@@ -50,12 +50,16 @@ def attributes(pairs: Any) -> dict[str, Any]:
     return {pair.key: python(pair.value) for pair in pairs}
 
 
-def label(limit: int) -> Callable[[Any], str | None]:
-    """Return the converter for a name or an id of at most ``limit`` characters; numbers are taken as their digits."""
+def label(limit: int, *, quotes: bool = False) -> Callable[[Any], str | None]:
+    """Return the converter for a name or an id of at most ``limit`` characters; numbers are taken as their digits.
+
+    With ``quotes``, those around the name are taken off: some write all their attributes as JSON.
+    """
+    around = ' "' if quotes else None
 
     def convert(value: Any) -> str | None:
         if type(value) is str and len(value) <= limit and value.isprintable():  # nearly all: nothing to replace or cut
-            return value.strip() or None
+            return value.strip(around) or None
         if type(value) is int:
             value = str(value)
         return (text.name(value, limit) or None) if type(value) is str else None
@@ -135,6 +139,16 @@ def reasons(limit: int) -> Callable[[Any], str | None]:
         return convert(value)
 
     return joined
+
+
+def opened(value: Any) -> Any:
+    """Return what a JSON text says where it is neither a list nor an object; else the value as it came."""
+    if type(value) is str and value[:1] not in ("[", "{"):
+        try:
+            return text.parse(value)[0]
+        except ValueError:
+            return value
+    return value
 
 
 def nested(value: Any) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ TOLD_OTHERWISE = {"span_kind", "operation_name", "entity_kind", "input_type", "o
 SENSIBLE: dict[str, Any] = {  # where a text wouldn't do
     "parameters": '{"temperature": 0.125}',
     "seconds_to_first_token": 0.375,
+    "milliseconds_to_first_token": 375,
     "input_tokens": 1101,
     "output_tokens": 1102,
     "cached_tokens": 1103,
@@ -32,7 +33,13 @@ SENSIBLE: dict[str, Any] = {  # where a text wouldn't do
     "usage": '{"input": 1201, "output": 1202}',
     "first_token_at": "2026-05-28T20:26:38.25Z",
 }
-SHOWN = {"parameters": "0.125", "costs": "0.625", "usage": "1201", "first_token_at": "0.25"}
+SHOWN = {
+    "parameters": "0.125",
+    "costs": "0.625",
+    "usage": "1201",
+    "first_token_at": "0.25",
+    "milliseconds_to_first_token": "0.375",
+}
 """What must be found of a value that is taken apart."""
 
 SPELLINGS = [
