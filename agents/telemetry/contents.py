@@ -3,8 +3,9 @@
 from typing import Any
 
 from agents.telemetry import conventions, messages, values
-from agents.telemetry.conventions import BY_PREFIX, MODEL_CALL
+from agents.telemetry.conventions import BY_PREFIX
 from agents.telemetry.events import Told
+from agents.telemetry.kinds import MODEL_CALL
 from agents.telemetry.reading import LABEL_LIMIT, Candidate, Reading, rank_of
 from agents.telemetry.spans import Span
 
@@ -23,6 +24,8 @@ def set_contents(span: Span, reading: Reading, told: Told) -> None:
     told_in = _candidates("input", reading, told.sent)
     listed = _listed_events(told_in, reading) if "events" in (spelling for _, spelling, _ in told_in) else []
     told_out = _candidates("output", reading, told.received or listed)
+    if told_out and (len(told_out) > 1 or told_out[0][1] in conventions.ANSWER_PARTS):
+        told_out = _with_whole_answer(told_out, span)
     input_type, output_type = reading.pop("input_type"), reading.pop("output_type")
     if told_in:
         span.input, _ = _content(span, told_in, "user", input_type)
@@ -60,6 +63,17 @@ def _candidates(field: str, reading: Reading, by_events: list[dict[str, Any]]) -
     return found
 
 
+def _with_whole_answer(candidates: list[Candidate], span: Span) -> list[Candidate]:
+    """Put one message in the place of attributes that tell its parts, unless that is one part and no model's call."""
+    parts = [candidate for candidate in candidates if candidate[1] in conventions.ANSWER_PARTS]
+    if not parts or (len(parts) == 1 and span.kind != MODEL_CALL):
+        return candidates
+    said = {conventions.ANSWER_PARTS[spelling]: value for _, spelling, value in reversed(parts)}
+    whole = (parts[0][0], conventions.MESSAGE_EVENTS_SPELLING, [messages.answer(said)])
+    others = [candidate for candidate in candidates if candidate not in parts]
+    return sorted([*others, whole], key=rank_of)
+
+
 def _listed_events(candidates: list[Candidate], reading: Reading) -> list[dict[str, Any]]:
     """Put the messages of an attribute ``events`` into its place, and return those that came out of the model."""
     place = next(place for place, candidate in enumerate(candidates) if candidate[1] == "events")
@@ -85,13 +99,23 @@ def _content(
             continue
         if spelling == conventions.MESSAGE_EVENTS_SPELLING:
             return messages.render(value, role), value
+        if spelling in conventions.DOCUMENT_SPELLINGS:
+            return _documents(value, span)
         if spelling.endswith(".*"):
             unflattened = messages.unflatten(value, role)
             if any(said["parts"] for said in unflattened):
                 return messages.render(unflattened, role), unflattened
             bare = messages.render(unflattened, role), unflattened
             continue
+        if spelling in conventions.JSON_SPELLINGS:
+            value = values.opened(value)
         if span.kind == MODEL_CALL or spelling in conventions.MESSAGE_SPELLINGS:
             return messages.read(value, role)
         return messages.content(value, _media_type(media_type) or ""), []
     return bare
+
+
+def _documents(pairs: list[tuple[str, Any]], span: Span) -> tuple[bytes, list[dict[str, Any]]]:
+    """Return a list of documents, such as ``0.document.content``; a model call's as messages."""
+    documents = messages.structure(pairs)
+    return messages.read(documents, "assistant") if span.kind == MODEL_CALL else (messages.content(documents), [])

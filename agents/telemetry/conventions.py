@@ -7,7 +7,6 @@ gives the field; a further one that says something else, and every attribute tha
 conversations in several spellings, and the most structured one is kept.)
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -22,10 +21,13 @@ class Source(StrEnum):
     PYDANTIC_AI = "https://ai.pydantic.dev/logfire/"
     STRANDS = "https://github.com/strands-agents/sdk-python"
     LANGFUSE = "https://langfuse.com/integrations/native/opentelemetry"
+    VERCEL = "https://ai-sdk.dev/docs/ai-sdk-core/telemetry"
+    MLFLOW = "https://github.com/mlflow/mlflow/blob/master/mlflow/tracing/constant.py"
+    LITELLM = "https://docs.litellm.ai/docs/observability/opentelemetry_integration"
     MUSTER = "docs/clients.md"
 
 
-GENAI, OLDER, OTEL, OI, LLMETRY, PYDANTIC, STRANDS, LANGFUSE, MUSTER = Source
+GENAI, OLDER, OTEL, OI, LLMETRY, PYDANTIC, STRANDS, LANGFUSE, VERCEL, MLFLOW, LITELLM, MUSTER = Source
 
 MESSAGE_EVENTS_SPELLING = "<message events>"
 """Stands in the table for the span events of :data:`MESSAGE_EVENTS`."""
@@ -42,9 +44,10 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
     "session_id": (
         ("session.id", OTEL),  # OpenInference's too
         ("gen_ai.conversation.id", GENAI),
-        ("langfuse.session.id", LANGFUSE),
+        ("langfuse.session.id", LANGFUSE),  # its SDKs write session.id
         ("traceloop.association.properties.session_id", LLMETRY),
         ("traceloop.association.properties.chat_id", LLMETRY),
+        ("ai.telemetry.metadata.sessionId", VERCEL),
     ),
     "user_name": (
         ("user.id", OTEL),  # OpenInference's too
@@ -52,6 +55,7 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("langfuse.user.id", LANGFUSE),
         ("traceloop.association.properties.user_id", LLMETRY),
         ("llm.user", LLMETRY),
+        ("ai.telemetry.metadata.userId", VERCEL),
     ),
     "agent_name": (
         ("gen_ai.agent.name", GENAI),
@@ -62,9 +66,16 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("graph.node.id", OI),
         ("traceloop.entity.name", LLMETRY),
     ),
-    # --- what kind of work: see KINDS and OPERATIONS for the values ---------------------------------------------
-    "span_kind": (("openinference.span.kind", OI),),
-    "operation_name": (("gen_ai.operation.name", GENAI),),
+    # --- what kind of work: see ``kinds`` for the values ----------------------------------------------------------
+    "span_kind": (
+        ("openinference.span.kind", OI),
+        ("langfuse.observation.type", LANGFUSE),
+        ("mlflow.spanType", MLFLOW),  # a JSON string
+    ),
+    "operation_name": (
+        ("gen_ai.operation.name", GENAI),
+        ("ai.operationId", VERCEL),
+    ),
     "entity_kind": (
         ("traceloop.span.kind", LLMETRY),
         ("llm.request.type", LLMETRY),
@@ -75,6 +86,9 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.system", OLDER),
         ("llm.provider", OI),
         ("llm.system", OI),
+        ("ai.model.provider", VERCEL),
+        ("mlflow.llm.provider", MLFLOW),
+        ("llm.vendor", LLMETRY),
     ),
     "request_model": (
         ("gen_ai.request.model", GENAI),
@@ -82,36 +96,53 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("llm.model_name", OI),
         ("embedding.model_name", OI),
         ("reranker.model_name", OI),
+        ("langfuse.observation.model.name", LANGFUSE),
+        ("ai.model.id", VERCEL),
+        ("mlflow.llm.model", MLFLOW),
+        ("llm.request.model", LLMETRY),
     ),
     "response_model": (
         ("gen_ai.response.model", GENAI),
         ("llm.response.model_name", OI),
+        ("ai.response.model", VERCEL),
+        ("llm.response.model", LLMETRY),
     ),
     "parameters": (
         ("gen_ai.request.*", GENAI),
         ("llm.invocation_parameters", OI),
         ("embedding.invocation_parameters", OI),
+        ("langfuse.observation.model.parameters", LANGFUSE),
     ),
     "finish_reason": (
         ("gen_ai.response.finish_reasons", GENAI),
         ("llm.finish_reason", OI),
         ("llm.response.finish_reason", LLMETRY),
         ("llm.response.stop_reason", LLMETRY),
+        ("ai.response.finishReason", VERCEL),
     ),
     "seconds_to_first_token": (
         ("gen_ai.response.time_to_first_chunk", GENAI),
         ("gen_ai.client.operation.time_to_first_chunk", GENAI),  # the metric's name, which some write on spans
     ),
+    "first_token_at": (("langfuse.observation.completion_start_time", LANGFUSE),),
+    "milliseconds_to_first_token": (("ai.response.msToFirstChunk", VERCEL),),
     # --- how much -----------------------------------------------------------------------------------------------
     "input_tokens": (  # all of them: cached ones are among them
         ("gen_ai.usage.input_tokens", GENAI),
         ("gen_ai.usage.prompt_tokens", OLDER),
         ("llm.token_count.prompt", OI),
+        ("ai.usage.inputTokens", VERCEL),
+        ("ai.usage.promptTokens", VERCEL),
+        ("ai.usage.tokens", VERCEL),  # of embeddings
+        ("llm.usage.prompt_tokens", LLMETRY),
     ),
     "output_tokens": (  # all of them: reasoning is among them
         ("gen_ai.usage.output_tokens", GENAI),
         ("gen_ai.usage.completion_tokens", OLDER),
         ("llm.token_count.completion", OI),
+        ("ai.usage.outputTokens", VERCEL),
+        ("ai.usage.completionTokens", VERCEL),
+        ("llm.usage.completion_tokens", LLMETRY),
     ),
     "cached_tokens": (
         ("gen_ai.usage.cache_read.input_tokens", GENAI),
@@ -119,6 +150,8 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.usage.details.cache_read_tokens", PYDANTIC),
         ("llm.token_count.prompt_details.cache_read", OI),
         ("llm.token_count.prompt_details.cache_input", OI),
+        ("ai.usage.inputTokenDetails.cacheReadTokens", VERCEL),
+        ("ai.usage.cachedInputTokens", VERCEL),
     ),
     "cache_write_tokens": (
         ("gen_ai.usage.cache_write.input_tokens", GENAI),
@@ -127,34 +160,50 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("gen_ai.usage.cache_write_input_tokens", STRANDS),
         ("gen_ai.usage.details.cache_write_tokens", PYDANTIC),
         ("llm.token_count.prompt_details.cache_write", OI),
+        ("ai.usage.inputTokenDetails.cacheWriteTokens", VERCEL),
     ),
     "reasoning_tokens": (
         ("gen_ai.usage.reasoning.output_tokens", GENAI),
         ("gen_ai.usage.reasoning_tokens", LLMETRY),
         ("gen_ai.usage.details.reasoning_tokens", PYDANTIC),
         ("llm.token_count.completion_details.reasoning", OI),
+        ("ai.usage.outputTokenDetails.reasoningTokens", VERCEL),
+        ("ai.usage.reasoningTokens", VERCEL),
+        ("llm.usage.reasoning_tokens", LLMETRY),
     ),
     "reported_cost": (  # US dollars
         ("llm.cost.total", OI),
         ("gen_ai.usage.cost", LANGFUSE),
         ("operation.cost", PYDANTIC),
+        ("gen_ai.cost.total_cost", LITELLM),
+    ),
+    "usage": (  # several of these at once: see ``usage``
+        ("langfuse.observation.usage_details", LANGFUSE),
+        ("mlflow.chat.tokenUsage", MLFLOW),
+    ),
+    "costs": (
+        ("langfuse.observation.cost_details", LANGFUSE),
+        ("mlflow.llm.cost", MLFLOW),
     ),
     # --- which tool ---------------------------------------------------------------------------------------------
     "tool_name": (
         ("gen_ai.tool.name", GENAI),
         ("tool.name", OI),
+        ("ai.toolCall.name", VERCEL),
     ),
     "tool_type": (("gen_ai.tool.type", GENAI),),
     "tool_call_id": (
         ("gen_ai.tool.call.id", GENAI),
         ("tool.id", OI),
         ("tool_call.id", OI),
+        ("ai.toolCall.id", VERCEL),
     ),
     # --- what went in and came out: the most structured first ---------------------------------------------------
     "instructions": (("gen_ai.system_instructions", GENAI),),
     "input": (
         ("gen_ai.tool.call.arguments", GENAI),
         ("tool_arguments", PYDANTIC),
+        ("ai.toolCall.args", VERCEL),
         ("gen_ai.input.messages", GENAI),
         ("pydantic_ai.all_messages", PYDANTIC),
         ("llm.input_messages.*", OI),
@@ -164,20 +213,37 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
         ("llm.prompts.*", OI),
         ("gen_ai.retrieval.query.text", GENAI),
         ("gen_ai.prompt", OLDER),
+        ("langfuse.observation.input", LANGFUSE),
+        ("ai.prompt.messages", VERCEL),
+        ("ai.prompt", VERCEL),
+        ("mlflow.spanInputs", MLFLOW),
         ("input.value", OI),
         ("traceloop.entity.input", LLMETRY),
+        ("reranker.query", OI),
+        ("ai.value", VERCEL),
+        ("ai.values", VERCEL),
     ),
     "output": (
         ("gen_ai.tool.call.result", GENAI),
         ("tool_response", PYDANTIC),
+        ("ai.toolCall.result", VERCEL),
         ("gen_ai.output.messages", GENAI),
         ("final_result", PYDANTIC),
         ("llm.output_messages.*", OI),
         (MESSAGE_EVENTS_SPELLING, OLDER),
         ("gen_ai.completion.*", LLMETRY),
         ("llm.choices.*", OI),
+        ("llm.completions.*", LLMETRY),
+        ("retrieval.documents.*", OI),
+        ("reranker.output_documents.*", OI),
         ("gen_ai.retrieval.documents", GENAI),
         ("gen_ai.completion", OLDER),
+        ("langfuse.observation.output", LANGFUSE),
+        ("ai.response.text", VERCEL),  # these four together: see ANSWER_PARTS
+        ("ai.response.object", VERCEL),
+        ("ai.response.toolCalls", VERCEL),
+        ("ai.response.reasoning", VERCEL),
+        ("mlflow.spanOutputs", MLFLOW),
         ("output.value", OI),
         ("traceloop.entity.output", LLMETRY),
     ),
@@ -185,6 +251,8 @@ TABLE: dict[str, tuple[tuple[str, Source], ...]] = {
     "output_type": (("output.mime_type", OI),),
     # --- how it failed: beside the span's status and its exception event ----------------------------------------
     "error_type": (("error.type", OTEL),),
+    "level": (("langfuse.observation.level", LANGFUSE),),
+    "status_message": (("langfuse.observation.status_message", LANGFUSE),),
 }
 
 MESSAGE_SPELLINGS = frozenset(
@@ -198,82 +266,32 @@ MESSAGE_SPELLINGS = frozenset(
         "gen_ai.completion.*",
         "llm.prompts.*",
         "llm.choices.*",
+        "llm.completions.*",
         "events",
         MESSAGE_EVENTS_SPELLING,
     }
 )
 """Spellings of an input or output that are messages on a span of any kind. A model call's are always messages."""
 
+DOCUMENT_SPELLINGS = frozenset({"retrieval.documents.*", "reranker.output_documents.*"})
+"""Spellings of an output that are a list of documents."""
+
+JSON_SPELLINGS = frozenset({"ai.toolCall.args", "ai.toolCall.result", "mlflow.spanInputs", "mlflow.spanOutputs"})
+"""Spellings whose texts are always JSON: a ``"text"`` in quotes and a ``42`` too."""
+
+ANSWER_PARTS = {
+    "ai.response.text": "text",
+    "ai.response.object": "text",
+    "ai.response.toolCalls": "tool_calls",
+    "ai.response.reasoning": "reasoning",
+}
+"""Spellings that tell one answer of a model together, each a part of it."""
+
 CONTENT_FIELDS = frozenset({"input", "output", "instructions", "input_type", "output_type"})
 """Fields whose further spellings repeat the first in a poorer form and are not kept beside it."""
 
-# Kinds of records.
-EXECUTION, MODEL_CALL, TOOL_EXECUTION = "execution", "model_call", "tool_execution"
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a span is: the kind of its record, an execution's type, a model call's operation.
-
-    ``whole`` says that nothing is lost when the attribute that told it isn't kept.
-    """
-
-    record: str
-    agent_type: str = ""
-    operation: str = ""
-    whole: bool = True
-
-
-STEP = Kind(EXECUTION, "step")
-"""What a span is that no rule knows."""
-
-TOOL = Kind(TOOL_EXECUTION)
-CHAT = Kind(MODEL_CALL, operation="chat")
-
-# The kind of a span is decided by the first of these that knows its value: SPAN_KINDS (openinference.span.kind),
-# OPERATIONS (gen_ai.operation.name), ENTITY_KINDS (OpenLLMetry's); then by a tool's name or call id, which makes it a
-# TOOL; then by a model's name, which makes it a CHAT; else it is a STEP.
-
-SPAN_KINDS: dict[str, Kind] = {  # OpenInference, «Span Kinds»; in capitals
-    "LLM": CHAT,
-    "EMBEDDING": Kind(MODEL_CALL, operation="embeddings"),
-    "TOOL": TOOL,
-    "AGENT": Kind(EXECUTION, "agent"),
-    "CHAIN": Kind(EXECUTION, "chain"),
-    "RETRIEVER": Kind(EXECUTION, "retriever"),
-    "RERANKER": Kind(EXECUTION, "reranker"),
-    "GUARDRAIL": Kind(EXECUTION, "guardrail"),
-    "EVALUATOR": Kind(EXECUTION, "evaluator"),
-    "PROMPT": Kind(EXECUTION, "step", whole=False),
-    "DECISION": Kind(EXECUTION, "step", whole=False),
-}
-
-OPERATIONS: dict[str, Kind] = {  # OpenTelemetry GenAI, values of gen_ai.operation.name
-    "chat": CHAT,
-    "generate_content": Kind(MODEL_CALL, operation="generate_content"),
-    "text_completion": Kind(MODEL_CALL, operation="text_completion"),
-    "embeddings": Kind(MODEL_CALL, operation="embeddings"),
-    "execute_tool": TOOL,
-    "invoke_agent": Kind(EXECUTION, "agent"),
-    "create_agent": Kind(EXECUTION, "agent", whole=False),
-    "invoke_workflow": Kind(EXECUTION, "workflow"),
-    "retrieval": Kind(EXECUTION, "retriever"),
-    "plan": Kind(EXECUTION, "step", whole=False),
-}
-
-ENTITY_KINDS: dict[str, Kind] = {  # OpenLLMetry, TraceloopSpanKindValues and LLMRequestTypeValues
-    "workflow": Kind(EXECUTION, "workflow"),
-    "task": Kind(EXECUTION, "step", whole=False),
-    "agent": Kind(EXECUTION, "agent"),
-    "tool": TOOL,
-    "chat": CHAT,
-    "completion": Kind(MODEL_CALL, operation="text_completion"),
-    "embedding": Kind(MODEL_CALL, operation="embeddings"),
-    "rerank": Kind(EXECUTION, "reranker"),
-}
-
-NAME_PREFIXES = ("invoke_agent ", "create_agent ", "invoke_workflow ", "execute_tool ")
-"""What the GenAI conventions put before an agent's or a tool's name in the name of a span."""
+FIRST_TOKEN_FIELDS = ("seconds_to_first_token", "first_token_at", "milliseconds_to_first_token")
+"""Fields that tell how long the first token took, the one to believe first on top."""
 
 MESSAGE_EVENTS: dict[str, str] = {  # span events of the older GenAI conventions; the role that each implies
     "gen_ai.system.message": "system",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agents.telemetry import conventions, messages, text, values
+from agents.telemetry.kinds import MODEL_CALL
 from agents.telemetry.spans import Evaluation, Span
 
 OTHERS_LIMIT = 128
@@ -50,7 +51,7 @@ def read(source: Any, span: Span) -> Told:
 
 def _read_other(event: Any, attributes: dict[str, Any], told: Told, span: Span) -> None:
     since_start = event.time_unix_nano - span.started_ns
-    if event.name == conventions.FIRST_TOKEN_EVENT and since_start >= 0:
+    if event.name == conventions.FIRST_TOKEN_EVENT and since_start >= 0 and span.kind == MODEL_CALL:
         span.time_to_first_token_ms = span.time_to_first_token_ms or since_start / 1_000_000
         return
     if event.name == conventions.EXCEPTION_EVENT:

@@ -5,14 +5,14 @@ Every valid span becomes exactly one record, and no span is an exception: what m
 at which this code fails all the same (see ``faults``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agents.telemetry import contents, conventions, events, leftovers, text, values
-from agents.telemetry.conventions import MODEL_CALL, TOOL_EXECUTION, Kind
+from agents.telemetry import contents, conventions, events, kinds, leftovers, text, usage, values
 from agents.telemetry.faults import Faults
+from agents.telemetry.kinds import MODEL_CALL, TOOL_EXECUTION, Kind
 from agents.telemetry.reading import CONVERTERS, LABEL_LIMIT, Candidate, Reading
 from agents.telemetry.spans import Mapped, Span
 
@@ -123,23 +123,29 @@ def _map(source: Any, resource: _Resource) -> Span:
     )
     for field, value in resource.fields.items():
         setattr(span, field, value)
+    if ("usage" in told or "costs" in told) and kind.record != TOOL_EXECUTION:
+        usage.spread(reading)
     reading.convert_into(span)
     told_by_events = events.read(source, span) if source.events else events.NONE
     _set_names(span, reading)
     _set_status(span, source.status, told_by_events, reading)
-    if reading.below or "parameters" in told:
-        _set_parameters(span, reading)
-    if "seconds_to_first_token" in told:
-        _set_first_token(span, reading)
+    if kind.record != MODEL_CALL:
+        if reading.below:
+            reading.leave_below("gen_ai.request")
+    else:
+        if reading.below or "parameters" in told:
+            _set_parameters(span, reading)
+        if not told.keys().isdisjoint(_FIRST_TOKEN):
+            _set_first_token(span, reading)
     contents.set_contents(span, reading, told_by_events)
     if reading.spare:
-        reading.leave_spare()
+        reading.leave_spare(kind.record)
     span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events.others)
     return span
 
 
 def _kind(reading: Reading) -> Kind:
-    """Decide what a span is: see ``conventions`` for the order. What told it is kept unless the kind says it whole."""
+    """Decide what a span is: see ``kinds`` for the order. What told it is kept unless the kind says it whole."""
     told = reading.told
     decided: Kind | None = None
     for field, table, upper in _KIND_TABLES:
@@ -147,7 +153,7 @@ def _kind(reading: Reading) -> Kind:
         if candidate is None:
             continue
         value = candidate[2]
-        known = table.get(value.upper() if upper else value) if type(value) is str else None
+        known = table.get(value.strip('"').upper() if upper else value) if type(value) is str else None
         if known is None and field == "operation_name":
             told[field] = candidate
         elif known is None or not known.whole or (decided is not None and known.record != decided.record):
@@ -162,18 +168,18 @@ def _kind(reading: Reading) -> Kind:
 
 
 _KIND_TABLES: tuple[tuple[str, dict[str, Kind], bool], ...] = (
-    ("span_kind", conventions.SPAN_KINDS, True),
-    ("operation_name", conventions.OPERATIONS, False),
-    ("entity_kind", conventions.ENTITY_KINDS, False),
+    ("span_kind", kinds.SPAN_KINDS, True),
+    ("operation_name", kinds.OPERATIONS, False),
+    ("entity_kind", kinds.ENTITY_KINDS, False),
 )
 
 
 def _kind_by_traces(told: dict[str, Candidate]) -> Kind:
     if "tool_name" in told or "tool_call_id" in told:
-        return conventions.TOOL
+        return kinds.TOOL
     if "request_model" in told or "response_model" in told:
-        return conventions.CHAT
-    return conventions.STEP
+        return kinds.CHAT
+    return kinds.STEP
 
 
 def _with_own_operation(kind: Kind, reading: Reading) -> Kind:
@@ -200,23 +206,31 @@ def _set_names(span: Span, reading: Reading) -> None:
 
 
 def _own_name(span: Span) -> str:
-    for prefix in conventions.NAME_PREFIXES:
+    for prefix in kinds.NAME_PREFIXES:
         if span.name.startswith(prefix):
             return span.name[len(prefix) :].strip()[:LABEL_LIMIT] or span.name[:LABEL_LIMIT]
     return span.name[:LABEL_LIMIT]
 
 
 def _set_status(span: Span, status: Any, told: events.Told, reading: Reading) -> None:
-    """Tell whether it failed: by the span's status, or by an exception where the status was left unset."""
+    """Tell whether it failed: by the span's status, or by an exception or its level where the status was left unset."""
     code = status.code
-    if code == 2 or (code == 0 and told.failed):
+    level, explained = reading.told.pop("level", None), reading.told.pop("status_message", None)
+    if code == 2 or (code == 0 and (told.failed or (level is not None and level[2] == "ERROR"))):
         span.status = "failed"
         span.error_type = span.error_type or told.error_type
         message = status.message or told.error_message
+        if explained is not None and type(explained[2]) is str and message in ("", explained[2]):
+            message, explained = explained[2], None
+        if level is not None and level[2] == "ERROR":
+            level = None
         span.error_message = text.cut(text.clean(message), MESSAGE_LIMIT - text.MARK_LENGTH) if message else ""
     elif span.error_type:
         reading.leave(reading.told["error_type"])
         span.error_type = ""
+    for left in (level, explained):
+        if left is not None:
+            reading.leave(left)
 
 
 def _set_parameters(span: Span, reading: Reading) -> None:
@@ -242,9 +256,31 @@ def _set_parameters(span: Span, reading: Reading) -> None:
 
 
 def _set_first_token(span: Span, reading: Reading) -> None:
-    candidate = reading.told.pop("seconds_to_first_token")
-    seconds = values.number(candidate[2])
-    if seconds is None or not 0 <= seconds < 1e9:
-        reading.leave(candidate)
-    else:
-        span.time_to_first_token_ms = seconds * 1000
+    for field, milliseconds in _FIRST_TOKEN.items():
+        candidate = reading.told.pop(field, None)
+        if candidate is None:
+            continue
+        waited = milliseconds(candidate[2], span)
+        if waited is None or not 0 <= waited < 1e12 or span.time_to_first_token_ms is not None:
+            reading.leave(candidate)
+        else:
+            span.time_to_first_token_ms = waited
+
+
+def _from_seconds(value: Any, span: Span) -> float | None:
+    seconds = values.number(value)
+    return None if seconds is None else seconds * 1_000
+
+
+def _from_moment(value: Any, span: Span) -> float | None:
+    moment = values.moment(value)
+    return None if moment is None else (moment - span.started_ns) / 1_000_000
+
+
+def _from_milliseconds(value: Any, span: Span) -> float | None:
+    return values.number(value)
+
+
+_FIRST_TOKEN: dict[str, Callable[[Any, Span], float | None]] = dict(
+    zip(conventions.FIRST_TOKEN_FIELDS, (_from_seconds, _from_moment, _from_milliseconds), strict=True)
+)

@@ -20,7 +20,7 @@ Message = dict[str, Any]
 SEGMENTS_LIMIT = 12
 """Segments of a flattened key that are read as structure: OpenInference's deepest have nine."""
 
-WRAPPERS = frozenset({"message", "message_content", "tool_call", "image", "prompt", "completion"})
+WRAPPERS = frozenset({"message", "message_content", "tool_call", "image", "prompt", "completion", "document"})
 """Segments of OpenInference's flattened keys that only repeat what the segment before them said."""
 
 
@@ -71,7 +71,7 @@ def message(said: Message, role: str) -> Message:
     call_id = said.get("tool_call_id")
     if type(parts := said.get("parts")) is list:
         made: Message = {"role": role, "parts": [_part(part) for part in parts]}
-    elif role == "tool":
+    elif role == "tool" and not _has_results(said.get("content")):
         made = {"role": role, "parts": [{"type": "tool_call_response", "id": call_id, "response": _content(said)}]}
     else:
         made = {"role": role, "parts": _content_parts(_content(said))}
@@ -80,6 +80,19 @@ def message(said: Message, role: str) -> Message:
         if said.get(extra) is not None:
             made[extra] = said[extra]
     return made
+
+
+def answer(said: Message) -> Message:
+    """Return a model's message of its ``reasoning``, ``text`` and ``tool_calls``, as far as they are told."""
+    made = message({"content": said.get("text"), "tool_calls": said.get("tool_calls")}, "assistant")
+    if said.get("reasoning"):
+        made["parts"].insert(0, {"type": "reasoning", "content": said["reasoning"]})
+    return made
+
+
+def _has_results(content: Any) -> bool:
+    """Say whether a content is a list of results that say themselves of which calls they are."""
+    return type(content) is list and any(type(part) is dict and part.get("type") == "tool-result" for part in content)
 
 
 def choice_message(choice: Message, role: str = "assistant") -> Message:
@@ -118,6 +131,15 @@ def event_list(value: Any) -> tuple[list[Message], list[Message]] | None:
 
 def unflatten(pairs: Iterable[tuple[str, Any]], role: str) -> list[Message]:
     """Return the messages of flattened attributes, such as ``0.message.role`` and ``0.message.content``."""
+    found = structure(pairs)
+    return [
+        message(_opened(said) if type(said) is dict else {"content": said}, role)
+        for said in (found if type(found) is list else [found])
+    ]
+
+
+def structure(pairs: Iterable[tuple[str, Any]]) -> Any:
+    """Return the lists and objects that flattened attributes tell."""
     tree: dict[str, Any] = {}
     for key, value in pairs:
         node = tree
@@ -131,11 +153,7 @@ def unflatten(pairs: Iterable[tuple[str, Any]], role: str) -> list[Message]:
             node = node[leaf]
             leaf = "value"
         node[leaf] = value
-    found = _unwrapped(tree)
-    return [
-        message(_opened(said) if type(said) is dict else {"content": said}, role)
-        for said in (found if type(found) is list else [found])
-    ]
+    return _unwrapped(tree)
 
 
 def _unwrapped(node: Any) -> Any:
@@ -187,8 +205,12 @@ def _part(part: Any) -> Message:
         return {"type": "text", "content": part["text"]}
     if kind in ("image", "image_url") and (uri := _image_uri(part.get(kind))) is not None:
         return {"type": "uri", "modality": "image", "uri": uri}
-    if kind == "tool_use":
+    if kind in ("tool_use", "tool-call"):
         return _tool_call(part)
+    if kind == "tool-result":  # Vercel's AI SDK
+        result = part.get("output", part.get("result"))
+        result = result["value"] if type(result) is dict and {"type", "value"} == result.keys() else result
+        return {"type": "tool_call_response", "id": part.get("toolCallId"), "response": result}
     if kind == "tool_result":
         return {"type": "tool_call_response", "id": part.get("tool_use_id"), "response": part.get("content")}
     if kind in ("thinking", "reasoning") and "content" not in part:
@@ -214,7 +236,8 @@ def _tool_call(call: Message) -> Message:
     arguments = next((said[key] for key in ("arguments", "args", "input") if key in said), None)
     if type(arguments) is str:
         arguments = _parsed(arguments)[0]
-    return {"type": "tool_call", "id": call.get("id"), "name": said.get("name"), "arguments": arguments}
+    call_id, name = call.get("id", call.get("toolCallId")), said.get("name", said.get("toolName"))
+    return {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
 
 
 def _plain(value: Any, role: str) -> Message:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from agents.telemetry import values
-from agents.telemetry.conventions import BY_NAME, BY_PREFIX, CONTENT_FIELDS
+from agents.telemetry.conventions import BY_NAME, BY_PREFIX, CONTENT_FIELDS, FIRST_TOKEN_FIELDS
+from agents.telemetry.kinds import EXECUTION, MODEL_CALL, TOOL_EXECUTION
 from agents.telemetry.spans import Span
 
 LABEL_LIMIT = 200
@@ -17,8 +18,8 @@ CONVERTERS = {
     "session_id": values.label(LABEL_LIMIT),
     "user_name": values.label(LABEL_LIMIT),
     "agent_name": values.label(LABEL_LIMIT),
-    "provider": values.label(LABEL_LIMIT),
-    "request_model": values.label(LABEL_LIMIT),
+    "provider": values.label(LABEL_LIMIT, quotes=True),
+    "request_model": values.label(LABEL_LIMIT, quotes=True),
     "response_model": values.label(LABEL_LIMIT),
     "finish_reason": values.reasons(100),
     "input_tokens": values.count,
@@ -33,6 +34,21 @@ CONVERTERS = {
     "error_type": values.label(LABEL_LIMIT),
 }
 """What makes the value of each field that is a field of the record by itself."""
+
+_ALL = {"session_id", "correlation_id", "agent_name", "error_type"}
+_USAGE = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "reported_cost"}
+_MODEL = {"provider", "request_model", "response_model", "usage", "costs", *_USAGE}
+STORED = {
+    EXECUTION: _ALL | _MODEL | {"task_run_id", "squad_id", "agent_id", "user_name"},
+    MODEL_CALL: _ALL | _MODEL | {"parameters", "finish_reason", *FIRST_TOKEN_FIELDS},
+    TOOL_EXECUTION: _ALL | {"tool_name", "tool_type", "tool_call_id"},
+}
+"""The fields that a record of each kind has columns for. What else an attribute says stays an attribute."""
+
+CONVERTERS_OF = {kind: {field: CONVERTERS[field] for field in CONVERTERS if field in STORED[kind]} for kind in STORED}
+"""Of those, the ones for a record of each kind."""
+
+_UNSTORED = {kind: frozenset().union(*STORED.values()) - STORED[kind] for kind in STORED}
 
 Candidate = tuple[int, str, Any]
 """A spelling's rank, the attribute's key and its value."""
@@ -88,24 +104,45 @@ class Reading:
         """Keep a candidate among the attributes that no row knew."""
         self.rest[candidate[1]] = candidate[2]
 
-    def leave_spare(self) -> None:
+    def leave_below(self, prefix: str) -> None:
+        """Keep the attributes below a prefix among those that no row knew."""
+        for key, value in self.below.pop(prefix, ()):
+            self.rest[f"{prefix}.{key}"] = value
+
+    def leave_spare(self, kind: str) -> None:
         """Keep the further spellings of the fields that no converter makes and that don't repeat contents."""
+        converters, unstored = CONVERTERS_OF[kind], _UNSTORED[kind]
         for field, candidate in self.spare:
-            if field not in CONVERTERS and field not in CONTENT_FIELDS and field != "parameters":
-                self.leave(candidate)
+            if field in converters or field in CONTENT_FIELDS or (field == "parameters" and field not in unstored):
+                continue
+            self.leave(candidate)
 
     def convert_into(self, span: Span) -> None:
-        """Set every field of the record that a converter makes; what makes no sense stays an attribute."""
+        """Set every field of the record that a converter makes; what makes no sense, or has no column, stays."""
+        told = self.told
+        converters, unstored = CONVERTERS_OF[span.kind], _UNSTORED[span.kind]
+        if span.kind == EXECUTION and "request_model" in told and "response_model" in told:
+            self._tell_one_model()
         spare = self.spare
-        for field, candidate in self.told.items():
-            convert = CONVERTERS.get(field)
+        for field, candidate in told.items():
+            convert = converters.get(field)
             if convert is None:
+                if field in unstored:
+                    self.leave(candidate)
                 continue
             value = convert(candidate[2])
             if value is None or spare:
                 value = self._second_best(field, candidate, value)
             if value is not None:
                 setattr(span, field, value)
+
+    def _tell_one_model(self) -> None:
+        """Make the model asked for a further spelling of the one that answered: an execution has one column."""
+        behind = len(BY_NAME)
+        asked = [self.told.pop("request_model")]
+        asked += [candidate for field, candidate in self.spare if field == "request_model"]
+        self.spare = [pair for pair in self.spare if pair[0] != "request_model"]
+        self.spare += [("response_model", (behind + rank, key, value)) for rank, key, value in asked]
 
     def _second_best(self, field: str, best: Candidate, value: Any) -> Any:
         """Return the first value that makes sense, and leave the candidates that say something else."""

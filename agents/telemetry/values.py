@@ -6,6 +6,7 @@ Each converter returns None for a value that makes no sense for its field; then 
 import base64
 import math
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,8 @@ COST_PLACES = Decimal("0.000000000001")
 """A cost is below a million dollars and kept to twelve decimal places."""
 
 _NUMBER_LENGTH_LIMIT = 40
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def python(value: Any) -> Any:
@@ -47,12 +50,16 @@ def attributes(pairs: Any) -> dict[str, Any]:
     return {pair.key: python(pair.value) for pair in pairs}
 
 
-def label(limit: int) -> Callable[[Any], str | None]:
-    """Return the converter for a name or an id of at most ``limit`` characters; numbers are taken as their digits."""
+def label(limit: int, *, quotes: bool = False) -> Callable[[Any], str | None]:
+    """Return the converter for a name or an id of at most ``limit`` characters; numbers are taken as their digits.
+
+    With ``quotes``, those around the name are taken off: some write all their attributes as JSON.
+    """
+    around = ' "' if quotes else None
 
     def convert(value: Any) -> str | None:
         if type(value) is str and len(value) <= limit and value.isprintable():  # nearly all: nothing to replace or cut
-            return value.strip() or None
+            return value.strip(around) or None
         if type(value) is int:
             value = str(value)
         return (text.name(value, limit) or None) if type(value) is str else None
@@ -96,6 +103,17 @@ def cost(value: Any) -> Decimal | None:
     return amount.quantize(COST_PLACES) if amount.is_finite() and 0 <= amount < COST_LIMIT else None
 
 
+def moment(value: Any) -> int | None:
+    """Convert a moment as ISO 8601 writes it, with its zone, also as a JSON string: nanoseconds since 1970."""
+    if type(value) is not str or len(value) > _NUMBER_LENGTH_LIMIT:
+        return None
+    try:
+        parsed = datetime.fromisoformat(value.strip('"'))
+    except ValueError:
+        return None
+    return None if parsed.tzinfo is None else (parsed - _EPOCH) // _MICROSECOND * 1_000
+
+
 def uuid(value: Any) -> UUID | None:
     """Convert a UUID's text."""
     if type(value) is not str or len(value) > _NUMBER_LENGTH_LIMIT + 5:
@@ -121,6 +139,16 @@ def reasons(limit: int) -> Callable[[Any], str | None]:
         return convert(value)
 
     return joined
+
+
+def opened(value: Any) -> Any:
+    """Return what a JSON text says where it is neither a list nor an object; else the value as it came."""
+    if type(value) is str and value[:1] not in ("[", "{"):
+        try:
+            return text.parse(value)[0]
+        except ValueError:
+            return value
+    return value
 
 
 def nested(value: Any) -> dict[str, Any] | None:

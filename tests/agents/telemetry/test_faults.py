@@ -20,7 +20,7 @@ from prometheus_client import Counter
 
 from agents.models import AgentExecution, ModelCall, ToolExecution
 from agents.telemetry import intake, storage
-from agents.telemetry.reading import CONVERTERS
+from agents.telemetry.reading import CONVERTERS, CONVERTERS_OF
 from core.models import Organization
 from core.observability import metrics
 from tests.kit.cast import Actor
@@ -45,7 +45,9 @@ def breaking(monkeypatch: pytest.MonkeyPatch) -> Break:
                 raise error
             return convert(value)
 
-        monkeypatch.setitem(CONVERTERS, field, broken)
+        for converters in (CONVERTERS, *CONVERTERS_OF.values()):
+            if field in converters:
+                monkeypatch.setitem(converters, field, broken)
 
     return break_
 

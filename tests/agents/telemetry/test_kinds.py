@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agents.telemetry import conventions
+from agents.telemetry import kinds
 from tests.agents.telemetry.otlp_kit import map_one
 
 KINDS = [
@@ -48,8 +48,8 @@ def test_the_kind_is_decided_in_order(attributes: dict[str, Any], kind: str, det
     assert (span.kind, span.agent_type or span.operation) == (kind, detail)
 
 
-@pytest.mark.parametrize("known", [*conventions.SPAN_KINDS.values(), *conventions.OPERATIONS.values()])
-def test_a_kind_is_an_execution_with_a_type_or_a_call_with_an_operation(known: conventions.Kind):
+@pytest.mark.parametrize("known", [*kinds.SPAN_KINDS.values(), *kinds.OPERATIONS.values()])
+def test_a_kind_is_an_execution_with_a_type_or_a_call_with_an_operation(known: kinds.Kind):
     assert bool(known.agent_type) == (known.record == "execution")
     assert bool(known.operation) == (known.record == "model_call")
 

@@ -269,11 +269,17 @@ def test_nesting_that_is_too_deep_is_kept_as_text():
 
 
 def test_parameters_are_gathered_and_bounded():
-    span = map_one({"llm.invocation_parameters": '{"a": 1, "top_p": 2}', "gen_ai.request.top_p": 0.5})
+    span = map_one(
+        {
+            "gen_ai.operation.name": "chat",
+            "llm.invocation_parameters": '{"a": 1, "top_p": 2}',
+            "gen_ai.request.top_p": 0.5,
+        }
+    )
     assert json.loads(span.parameters) == {"a": 1, "top_p": 0.5}
-    span = map_one({"llm.invocation_parameters": "not json"})
+    span = map_one({"gen_ai.operation.name": "chat", "llm.invocation_parameters": "not json"})
     assert span.parameters is None
     assert json.loads(span.attributes) == {"llm.invocation_parameters": "not json"}
-    span = map_one({"gen_ai.request.huge": "x" * 100_000})
+    span = map_one({"gen_ai.operation.name": "chat", "gen_ai.request.huge": "x" * 100_000})
     assert len(span.parameters) < text.VALUE_LIMIT + 1000
     assert json.loads(span.parameters)
