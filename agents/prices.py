@@ -1,8 +1,8 @@
 """What a model call costs, by the public prices of the package genai-prices at the call's own time.
 
 The package works a price out in some 100 microseconds. Prices but for tiered ones are linear in the tokens, so what a
-million of each kind costs is asked once for each model and hour, and a call is then a few products. Amounts are whole
-numbers of 1e-10 dollars (``UNITS`` to the dollar), exact as the column's decimals are.
+million of each kind costs is asked once for each model and quarter of an hour, and a call is then a few products.
+Amounts are whole numbers of 1e-10 dollars (``UNITS`` to the dollar), exact as the column's decimals are.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from agents.models import Pricing
 
 UNITS = 10**10
 MILLION = 10**6
-HOUR = 3_600
+QUARTER = 900  # seconds: prices that depend on the time of day change at multiples of it
 
 # OpenTelemetry's and OpenInference's names of providers, where the package's own differ.
 PROVIDERS = {
@@ -97,7 +97,7 @@ def price(
         cache_write_tokens: of the input, those written to the cache.
         reasoning_tokens: of the output, those the model thought with.
     """
-    of_model = _price_of(provider.lower(), model.lower(), int(when // HOUR))
+    of_model = _price_of(provider.lower(), model.lower(), int(when // QUARTER))
     if of_model is None:
         return None
     given, cached, written = input_tokens or 0, cached_tokens or 0, cache_write_tokens or 0
@@ -108,12 +108,12 @@ def price(
 
 
 @lru_cache(maxsize=10_000)
-def _price_of(provider: str, model: str, hour: int) -> Price | None:
-    """Return how a model's price follows from tokens, at an hour since 1970."""
+def _price_of(provider: str, model: str, quarter: int) -> Price | None:
+    """Return how a model's price follows from tokens, in a quarter of an hour since 1970."""
     found = _find(provider, model)
     if found is None:
         return None
-    prices = found.get_prices(datetime.fromtimestamp(hour * HOUR, UTC))
+    prices = found.get_prices(datetime.fromtimestamp(quarter * QUARTER, UTC))
 
     def exactly(given: int, cached: int, written: int, output: int, thought: int) -> int:
         usage = Usage(
