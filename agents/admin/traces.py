@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from agents.models import SpanStatistic, Trace
 from agents.services import traces, waterfall
+from agents.services.figures import dollars, told
 from core.admin import RangeFilter, ReadOnlyAdmin, WholeTextFilter
 from core.models import AuditEvent
 
@@ -158,7 +159,10 @@ class TraceAdmin(DerivedAdmin):
         begin = self._span_place(tree, request.GET.get("from"))
         drawing = waterfall.draw(trace, tree, under=under, begin=begin)
         for bar in drawing.bars:
-            bar.url = self._record(bar)
+            bar.url = self._record(bar.kind, bar.id)
+            if bar.hidden and bar.hidden.failures:
+                first = bar.hidden.first
+                bar.hidden.first_url = self._record(traces.KINDS[tree.kinds[first]], tree.ids[first])
         context = {
             **self.admin_site.each_context(request),
             "title": f"Waterfall: {trace.root_name}",
@@ -166,6 +170,8 @@ class TraceAdmin(DerivedAdmin):
             "media": self.media,
             "trace": trace,
             "drawing": drawing,
+            "took": told(trace.duration or 0),
+            "cost": dollars(trace.cost),
             "kinds": waterfall.KINDS.values(),
         }
         return TemplateResponse(request, "admin/agents/trace/waterfall.html", context)
@@ -181,9 +187,9 @@ class TraceAdmin(DerivedAdmin):
     def _address(self, trace: Trace) -> str:
         return reverse("admin:agents_trace_waterfall", args=(trace.pk,), current_app=self.admin_site.name)
 
-    def _record(self, bar: waterfall.Bar) -> str:
+    def _record(self, kind: str, key: str) -> str:
         try:
-            return reverse(f"admin:agents_{PAGES[bar.kind]}_change", args=(bar.id,), current_app=self.admin_site.name)
+            return reverse(f"admin:agents_{PAGES[kind]}_change", args=(key,), current_app=self.admin_site.name)
         except NoReverseMatch:  # this site doesn't show that kind of record
             return ""
 

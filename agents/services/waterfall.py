@@ -6,8 +6,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from django.db import connection
+
 from agents.models import AgentType, Trace
 from agents.services import traces
+from agents.services.figures import MINUTE, dollars, told
 
 MOST_BARS = 500
 DEEPEST = 24  # what is deeper is indented no further
@@ -38,10 +41,58 @@ KINDS = {
 }
 FAILED = ("failed", "timeout")
 
+# What spans of a trace have that is worth telling where they aren't drawn: whether they failed, and what they consumed,
+# each once. Read by the trace as its skeleton is, and added up here: joined with thousands of ids, a trace whose rows
+# the planner expects to be few would be gone through for each of them.
+_TOLD = """
+    SELECT id::text, status IN ('failed', 'timeout'), coalesce(input_tokens, 0) + coalesce(output_tokens, 0),
+           coalesce(input_tokens, output_tokens) IS NOT NULL, cost
+      FROM (
+        SELECT id, status, cost, input_tokens, output_tokens FROM agents_agentexecution
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND NOT usage_below
+        UNION ALL
+        SELECT id, status, NULL, NULL, NULL FROM agents_agentexecution
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND usage_below
+        UNION ALL
+        SELECT id, status, coalesce(cost, reported_cost), input_tokens, output_tokens FROM agents_modelcall
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s
+        UNION ALL
+        SELECT id, status, NULL, NULL, NULL FROM agents_toolexecution
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s) AS span
+     WHERE status IN ('failed', 'timeout') OR coalesce(input_tokens, output_tokens, cost) IS NOT NULL
+"""
+
+
+@dataclass
+class Hidden:
+    """What is inside a bar and isn't drawn: how many spans, how many of them failed, what they consumed together."""
+
+    spans: int
+    failures: int = 0
+    tokens: int | None = None
+    cost: Decimal | None = None
+    first: int = -1  # the place of the first that failed
+    first_url: str = ""
+
+    def add(self, place: int, *, failed: bool, tokens: int | None, cost: Decimal | None) -> None:
+        """Count one span."""
+        if failed:
+            self.failures += 1
+            self.first = place if self.first < 0 else min(self.first, place)
+        if tokens is not None:
+            self.tokens = (self.tokens or 0) + tokens
+        if cost is not None:
+            self.cost = (self.cost or Decimal(0)) + cost
+
+    @property
+    def costs(self) -> str:
+        """Return the cost as people read it."""
+        return "" if self.cost is None else dollars(self.cost)
+
 
 @dataclass
 class Bar:
-    """One row of the drawing. Times are percent of the width; ``hidden`` tells how many spans inside aren't drawn."""
+    """One row of the drawing. Times are percent of the width; ``hidden`` tells of what is inside and isn't drawn."""
 
     id: str
     kind: str
@@ -60,7 +111,7 @@ class Bar:
     cost: str
     counted: bool
     model: str
-    hidden: int
+    hidden: Hidden | None
     url: str = ""
 
 
@@ -93,12 +144,9 @@ def draw(trace: Trace, tree: traces.Tree, *, under: int | None, begin: int | Non
     path = [] if under is None else [*tree.path_to(under), under]
     named = list(traces.as_rows(tree, path))
     begins, ends = _bounds(trace, rows if under is not None else [])
-    drawn = set(page)
+    hidden = _hidden(trace, tree, page, cut_depth)
     base = tree.depths[under] if under is not None else 0
-    bars = [
-        _bar(row, begins, ends, base, hidden=_hidden(tree, place, drawn, cut_depth))
-        for place, row in zip(page, rows, strict=True)
-    ]
+    bars = [_bar(row, begins, ends, base, hidden=hidden.get(place)) for place, row in zip(page, rows, strict=True)]
     return Drawing(
         bars=bars,
         ticks=_ticks((ends - begins).total_seconds()),
@@ -130,9 +178,20 @@ def _shallow(tree: traces.Tree, scope: range) -> tuple[Sequence[int], int | None
     return [place for place in scope if tree.depths[place] <= deepest], deepest
 
 
-def _hidden(tree: traces.Tree, place: int, drawn: set[int], cut_depth: int | None) -> int:
-    """Return how many spans inside aren't drawn because they are too deep."""
-    return tree.below[place] if tree.depths[place] == cut_depth else 0
+def _hidden(trace: Trace, tree: traces.Tree, page: Sequence[int], cut_depth: int | None) -> dict[int, Hidden]:
+    """Return what is too deep to be drawn, by the place of the bar that holds it: one statement for all bars."""
+    cut = [place for place in page if tree.depths[place] == cut_depth and tree.below[place]]
+    if not cut:
+        return {}
+    hidden = {place: Hidden(tree.below[place]) for place in cut}
+    around = {tree.ids[inner]: (inner, place) for place in cut for inner in tree.subtree(place)[1:]}
+    with connection.cursor() as cursor:
+        cursor.execute(_TOLD, {"organization": trace.organization_id, "trace": bytes.fromhex(str(trace.trace_id))})
+        for key, failed, tokens, has_tokens, cost in cursor.fetchall():
+            if key in around:
+                inner, place = around[key]
+                hidden[place].add(inner, failed=failed, tokens=tokens if has_tokens else None, cost=cost)
+    return hidden
 
 
 def _bounds(trace: Trace, rows: list[dict[str, Any]]) -> tuple[datetime, datetime]:
@@ -143,7 +202,7 @@ def _bounds(trace: Trace, rows: list[dict[str, Any]]) -> tuple[datetime, datetim
     return min(starts), max(row["completed_at"] or row["started_at"] for row in rows if row["started_at"])
 
 
-def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hidden: int) -> Bar:
+def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hidden: Hidden | None) -> Bar:
     whole = (ends - begins).total_seconds() or 1e-6
     started = row["started_at"] or begins
     left = (started - begins).total_seconds() / whole * 100
@@ -166,7 +225,7 @@ def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hi
         started=f"+{told(left / 100 * whole)}",
         duration="still open" if row["duration"] is None else told(row["duration"]),
         tokens=sum(tokens) if tokens else None,
-        cost="" if row["cost"] is None else f"${Decimal(row['cost']):.4f}",
+        cost="" if row["cost"] is None else dollars(row["cost"]),
         counted=row["counted"],
         model=row["model"],
         hidden=hidden,
@@ -175,15 +234,6 @@ def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hi
 
 def _ticks(seconds: float) -> list[tuple[str, str]]:
     """Return where the axis has its marks, in percent, and what they say."""
-    return [(f"{100 * each / TICKS:.0f}%", told(seconds * each / TICKS)) for each in range(TICKS + 1)]
-
-
-def told(seconds: float) -> str:
-    """Return a time as people read it."""
-    if seconds < 0.001:
-        return f"{seconds * 1_000_000:.0f} µs"
-    if seconds < 1:
-        return f"{seconds * 1_000:.3g} ms"
-    if seconds < 120:
-        return f"{seconds:.3g} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7_200 else f"{seconds / 3_600:.1f} h"
+    clock = seconds >= MINUTE
+    marks = [(f"{100 * each / TICKS:.0f}%", told(seconds * each / TICKS, clock=clock)) for each in range(1, TICKS + 1)]
+    return [("0%", "0"), *marks]

@@ -1,6 +1,7 @@
 """The waterfall page of a trace: what it shows, how it stays small, and who may see it."""
 
 import re
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -59,9 +60,9 @@ def test_bars_stand_on_the_time_axis(organization: Organization, staff: Staff) -
         ("Tool execution", "T"),
     ]
     assert "✕ LookupError" in html
-    assert "1,100" in html or "1100" in html
+    assert "1,100" in html
     assert "$0.0035" in html
-    assert re.findall(r"<text [^>]*>([^<]*)</text>", html) == ["0 µs", "2 s", "4 s", "6 s", "8 s", "10 s"]
+    assert re.findall(r"<text [^>]*>([^<]*)</text>", html) == ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]
 
 
 def test_a_bar_leads_to_its_record(organization: Organization, staff: Staff) -> None:  # noqa: F811
@@ -97,13 +98,84 @@ def test_deep_spans_of_a_large_trace_are_opened_by_links(
     stored(organization, spans)
     html = page(staff.client)
     assert len(bars(html)) == 11
-    assert "11 of 2011 spans are drawn." in html
-    more = re.findall(r'href="\?under=([^"]*)">\+ (\d+) inside', html)
+    assert "11 of 2,011 spans are drawn." in html
+    more = re.findall(r'href="\?under=([^"]*)">\+ ([\d,]+) inside', html)
     assert [number for _, number in more] == ["200"] * 10
     inner = page(staff.client, under=more[0][0])
     assert len(bars(inner)) == 201
     assert "Only what is under" in inner
     assert bars(inner)[0][1] == 0
+
+
+def test_what_is_hidden_tells_its_failures_tokens_and_cost(
+    organization: Organization,
+    staff: Staff,  # noqa: F811
+    django_assert_max_num_queries: Any,
+) -> None:
+    """Ten steps of 60 spans: the third holds a tool that failed, the fifth a step whose own calls failed."""
+    spans = [agent(1, seconds=500)]
+    for number in range(2, 12):
+        spans.append(step(number, 1, name=f"step {number}", after=number, input_tokens=7, output_tokens=7))
+        inside = [call(number * 1_000 + each, number, after=number + each / 1_000) for each in range(58)]
+        spans += [*inside, tool(number * 1_000 + 58, number, after=number + 0.5)]
+    spans += [
+        tool(4_900, 4, after=4.6, status="failed"),
+        call(6_900, 6, after=6.6, status="timeout", input_tokens=None, output_tokens=None),
+        step(6_901, 6, after=6.5, status="failed", input_tokens=9, output_tokens=9),
+        call(6_902, 6_901, after=6.7, status="failed"),
+    ]
+    stored(organization, spans)
+    with django_assert_max_num_queries(14):
+        html = page(staff.client)
+    rows = {
+        name: row for row in re.findall(r"<tr.*?</tr>", html, re.DOTALL) for name in re.findall(r">(step \d+)</a>", row)
+    }
+    assert len(rows) == 10
+    sums = {name: re.findall(r"Σ ([^<]*)<", row) for name, row in rows.items()}
+    assert sums.pop("step 6") == ["64,900", "$0.2065"]
+    assert list(sums.values()) == [["63,800", "$0.203"]] * 9
+    failed = {
+        name: re.findall(r'href="([^"]*)" title="The first that failed">✕ (\d+) failed inside', row)
+        for name, row in rows.items()
+    }
+    first_tool = ToolExecution.objects.get(span_id=span_id(4_900).hex())
+    first_step = AgentExecution.objects.get(span_id=span_id(6_901).hex())
+    assert {name: links for name, links in failed.items() if links} == {
+        "step 4": [(reverse("admin:agents_toolexecution_change", args=(first_tool.pk,)), "1")],
+        "step 6": [(reverse("admin:agents_agentexecution_change", args=(first_step.pk,)), "3")],
+    }
+    assert [name for name, row in rows.items() if "waterfall-failed" in row] == ["step 4", "step 6"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "marks", "took"),
+    [
+        (500, ["0", "1:40", "3:20", "5:00", "6:40", "8:20"], "8:20"),
+        (100, ["0", "0:20", "0:40", "1:00", "1:20", "1:40"], "1:40"),
+        (9_000, ["0", "30:00", "1:00:00", "1:30:00", "2:00:00", "2:30:00"], "2:30:00"),
+        (0.5, ["0", "100 ms", "200 ms", "300 ms", "400 ms", "500 ms"], "500 ms"),
+    ],
+)
+def test_the_axis_says_what_the_bars_say(
+    seconds: float,
+    marks: list[str],
+    took: str,
+    organization: Organization,
+    staff: Staff,  # noqa: F811
+) -> None:
+    stored(organization, [agent(1, seconds=seconds)])
+    html = page(staff.client)
+    assert re.findall(r"<text [^>]*>([^<]*)</text>", html) == marks
+    assert f"Completed, {took} from" in html
+    assert f'<td class="waterfall-number">{took}</td>' in html
+
+
+def test_a_small_cost_is_not_told_as_nothing(organization: Organization, staff: Staff) -> None:  # noqa: F811
+    known = {"provider": "nobody", "request_model": "nobody-knows-1", "input_tokens": 7, "output_tokens": 0}
+    stored(organization, [agent(1), call(2, 1, **known, reported_cost=Decimal("0.00000154"))])
+    html = page(staff.client)
+    assert html.count("$0.00000154") == 2
+    assert "$0.0000<" not in html
 
 
 def test_a_flat_trace_is_leafed_through(organization: Organization, staff: Staff) -> None:  # noqa: F811
@@ -126,8 +198,8 @@ def test_a_chain_deeper_than_the_page_is_wide(organization: Organization, staff:
     assert len(bars(html)) == waterfall.MOST_BARS
     assert f"waterfall-in{waterfall.DEEPEST}" in html
     assert f"waterfall-in{waterfall.DEEPEST + 1}" not in html
-    [(deeper, number)] = re.findall(r'href="\?under=([^"]*)">\+ (\d+) inside', html)
-    assert int(number) == 1_499 - waterfall.MOST_BARS
+    [(deeper, number)] = re.findall(r'href="\?under=([^"]*)">\+ ([\d,]+) inside', html)
+    assert int(number.replace(",", "")) == 1_499 - waterfall.MOST_BARS
     assert len(bars(page(staff.client, under=deeper))) == waterfall.MOST_BARS
 
 

@@ -139,6 +139,7 @@ def test_a_trace_of_30_000_spans_whose_root_comes_last(organization: Organizatio
     random.Random(1).shuffle(spans)
     for start in range(0, len(spans), 2_000):
         store(organization.pk, spans[start : start + 2_000])
+        storage.analyze_if_grown()  # as at the end of each request
     store(organization.pk, [span(1, None, agent_type="agent", agent_name="Ada")])
     root = AgentExecution.objects.get()
     assert ModelCall.objects.filter(execution=root, agent_name="Ada").count() == 29_999
