@@ -307,7 +307,7 @@ EVALUATION_EVENT = "gen_ai.evaluation.result"  # GenAI
 EXCEPTION_EVENT = "exception"  # OpenTelemetry, «Recording exceptions»
 FIRST_TOKEN_EVENT = "First Token Stream Event"  # OpenInference's instrumentations of streams  # noqa: S105
 
-RESOURCE_ATTRIBUTES = (  # OpenTelemetry: kept with each span under «resource»
+RESOURCE_ATTRIBUTES = (  # OpenTelemetry: kept with each span under «resource», before all others
     "service.name",
     "service.version",
     "service.namespace",
@@ -319,8 +319,9 @@ RESOURCE_ATTRIBUTES = (  # OpenTelemetry: kept with each span under «resource»
     "telemetry.sdk.language",
 )
 
-RESOURCE_FIELDS = ("task_run_id", "squad_id", "agent_id", "correlation_id")
-"""Fields that hold for all spans of a resource too: a worker started for one run says so once, in its environment."""
+RESOURCE_FIELDS = ("task_run_id", "squad_id", "agent_id", "correlation_id", "session_id", "user_name")
+"""Fields that a resource tells for all its spans, by the first spelling, unless a span tells its own: a worker started
+for one run says so once, in its environment."""
 
 
 def _exact() -> dict[str, tuple[str, int]]:

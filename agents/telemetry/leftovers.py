@@ -1,9 +1,10 @@
 """The JSON of what no row of the conventions knew: a span's ``attributes``.
 
-Beside the client's own keys it has ``resource`` (what is worth keeping of it), ``scope`` (the instrumentation's name),
-``events`` and ``links`` that are left, ``dropped`` (how many attributes, events and links the client says it dropped)
-and ``left_out`` (how many attributes we left out, for the whole was too large). A client's key of such a name is kept
-as ``attribute.<name>``.
+Beside the client's own keys it has ``resource`` (its attributes, at most :data:`RESOURCE_LIMIT` bytes) and
+``resource_left_out`` (how many more it had), ``scope`` (the instrumentation's name), ``span_kind`` (unless internal),
+``trace_state``, ``events`` and ``links`` that are left, ``dropped`` (how many attributes, events and links the client
+says it dropped) and ``left_out`` (how many attributes we left out, for the whole was too large). A client's key of such
+a name is kept as ``attribute.<name>``.
 """
 
 from typing import Any
@@ -12,26 +13,66 @@ import orjson
 
 from agents.telemetry import conventions, text, values
 
-OURS = frozenset({"resource", "scope", "events", "links", "dropped", "left_out"})
+OURS = frozenset(
+    {
+        "resource",
+        "resource_left_out",
+        "scope",
+        "span_kind",
+        "trace_state",
+        "events",
+        "links",
+        "dropped",
+        "left_out",
+    }
+)
 LINKS_LIMIT = 128
 """Links kept: the number that OpenTelemetry's SDKs allow a span by default."""
 
-_label = values.label(200)
+RESOURCE_LIMIT = 4_096
+"""Bytes of a resource's JSON, for it is kept with each of its spans."""
+
+TRACE_STATE_LIMIT = 512
+"""Characters of a trace state: what the W3C's «Trace Context» asks everyone to pass on."""
+
+SPAN_KINDS = {2: "server", 3: "client", 4: "producer", 5: "consumer"}  # OTLP's SpanKind, but for internal ones
 
 
 def resource_json(attributes: dict[str, Any], scope: str) -> bytes:
-    """Return the members ``resource`` and ``scope`` as JSON without the braces; empty when there is nothing to say."""
-    kept = {key: value for key in conventions.RESOURCE_ATTRIBUTES if (value := _label(attributes.get(key))) is not None}
+    """Return the members ``resource`` and ``scope`` as JSON without the braces; empty when there is nothing to say.
+
+    The best known attributes go first, then the others in their order, as far as there is room.
+    """
+    known = [key for key in conventions.RESOURCE_ATTRIBUTES if key in attributes]
+    kept: dict[str, Any] = {}
+    size, left_out = len("{}"), 0
+    for key in dict.fromkeys([*known, *attributes]):
+        value = attributes[key]
+        if value is None or value == "":
+            continue
+        member = {text.name(key, text.KEY_LIMIT): value}
+        length = len(text.dumps(member)) - len("{}") + len(",")
+        if size + length > RESOURCE_LIMIT:
+            left_out += 1
+        else:
+            kept |= member
+            size += length
     said: dict[str, Any] = {"resource": kept} if kept else {}
+    if left_out:
+        said["resource_left_out"] = left_out
     if scope_name := text.name(scope, 200):
         said["scope"] = scope_name
-    return orjson.dumps(said)[1:-1]
+    return text.dumps(said)[1:-1]
 
 
 def attributes_json(rest: dict[str, Any], resource: bytes, source: Any, events: list[dict[str, Any]]) -> bytes:
     """Return a span's attributes: ``rest``, what the resource said, and the events and links that are left."""
     if rest and not OURS.isdisjoint(rest):
         rest = {f"attribute.{key}" if key in OURS else key: value for key, value in rest.items()}
+    if (span_kind := SPAN_KINDS.get(source.kind)) is not None:
+        rest["span_kind"] = span_kind
+    if source.trace_state:
+        rest["trace_state"] = text.name(source.trace_state, TRACE_STATE_LIMIT)
     if events:
         rest["events"] = events
     if source.links:

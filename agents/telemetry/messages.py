@@ -23,6 +23,9 @@ SEGMENTS_LIMIT = 12
 WRAPPERS = frozenset({"message", "message_content", "tool_call", "image", "prompt", "completion", "document"})
 """Segments of OpenInference's flattened keys that only repeat what the segment before them said."""
 
+MERGED = frozenset({"message", "message_content", "tool_call"})
+"""Those whose members are the node's own where it has further ones: a part's type beside the call that it is."""
+
 
 def read(value: Any, role: str) -> tuple[bytes, list[Message]]:
     """Return the messages that a value says, as JSON and parsed.
@@ -71,11 +74,11 @@ def message(said: Message, role: str) -> Message:
     call_id = said.get("tool_call_id")
     if type(parts := said.get("parts")) is list:
         made: Message = {"role": role, "parts": [_part(part) for part in parts]}
-    elif role == "tool" and not _has_results(said.get("content")):
+    elif (role == "tool" or type(call_id) is str) and not _has_results(said.get("content")):
         made = {"role": role, "parts": [{"type": "tool_call_response", "id": call_id, "response": _content(said)}]}
     else:
         made = {"role": role, "parts": _content_parts(_content(said))}
-    made["parts"].extend(_tool_calls(said))
+    _add_calls(made["parts"], _tool_calls(said))
     for extra in ("name", "finish_reason"):
         if said.get(extra) is not None:
             made[extra] = said[extra]
@@ -93,6 +96,21 @@ def answer(said: Message) -> Message:
 def _has_results(content: Any) -> bool:
     """Say whether a content is a list of results that say themselves of which calls they are."""
     return type(content) is list and any(type(part) is dict and part.get("type") == "tool-result" for part in content)
+
+
+def _add_calls(parts: list[Message], calls: list[Message]) -> None:
+    """Add the calls of tools to a message's parts: one that is among them already, by its id, in its place."""
+    places = {
+        part["id"]: place
+        for place, part in enumerate(parts)
+        if part.get("type") == "tool_call" and type(part.get("id")) is str
+    }
+    for call in calls:
+        place = places.get(call["id"]) if type(call["id"]) is str else None
+        if place is None:
+            parts.append(call)
+        else:
+            parts[place] = call
 
 
 def choice_message(choice: Message, role: str = "assistant") -> Message:
@@ -162,6 +180,10 @@ def _unwrapped(node: Any) -> Any:
         return node
     if len(node) == 1 and (wrapper := next(iter(node))) in WRAPPERS:
         return _unwrapped(node[wrapper])
+    if not MERGED.isdisjoint(node):
+        own = {key: child for key, child in node.items() if key not in MERGED or type(child) is not dict}
+        node = {key: child for wrapper in MERGED & node.keys() - own.keys() for key, child in node[wrapper].items()}
+        node |= own
     if all(key.isascii() and key.isdigit() and len(key) < 10 for key in node):
         return [_unwrapped(node[key]) for key in sorted(node, key=int)]
     return {key: _unwrapped(child) for key, child in node.items()}
@@ -171,7 +193,12 @@ def _opened(said: Message) -> Message:
     """Give OpenInference's names the ones they stand for, and open OpenLLMetry's lists of parts in text."""
     content = said.get("content")
     if "contents" in said:
-        said = {**said, "content": said["contents"]}
+        contents = said["contents"]
+        if "tool_call_id" in said and content is not None and type(contents) is list and said.get("role") != "tool":
+            # A user's message of Anthropic's has the results of calls among its contents.
+            result = {"type": "tool_result", "tool_use_id": said["tool_call_id"], "content": content}
+            said, contents = {**said, "tool_call_id": None}, [result, *contents]
+        said = {**said, "content": contents}
     elif "text" in said and content is None:
         said = {**said, "content": said["text"]}
     elif type(content) is str and content.startswith('[{"type"'):

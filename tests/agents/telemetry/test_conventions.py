@@ -12,7 +12,7 @@ from agents.telemetry import conventions
 from agents.telemetry.conventions import BY_NAME, BY_PREFIX, TABLE, Source
 from agents.telemetry.mapping import CONVERTERS
 from agents.telemetry.spans import Span
-from tests.agents.telemetry.otlp_kit import add_event, add_span, map_one, mapped, only, set_attributes
+from tests.agents.telemetry.otlp_kit import add_event, add_span, map_one, mapped, only
 
 QUESTION = {"role": "user", "parts": [{"type": "text", "content": "Weather in Paris?"}]}
 CALL = {"type": "tool_call", "id": "call_1", "name": "get_weather", "arguments": {"city": "Paris"}}
@@ -336,34 +336,6 @@ def test_our_own_attributes_tie_a_span_to_work():
     span = map_one({"muster.task_run.id": "run seven"})
     assert span.task_run_id is None
     assert json.loads(span.attributes) == {"muster.task_run.id": "run seven"}
-
-
-def test_our_own_attributes_of_the_resource_hold_for_its_spans_unless_these_say_otherwise():
-    request = ExportTraceServiceRequest()
-    add_span(request)
-    other = "0190b5a0-0000-7000-8000-00000000000f"
-    add_span(request, {"muster.task_run.id": other})
-    set_attributes(request.resource_spans[0].resource.attributes, IDS)
-    first, second = mapped(request).spans
-    assert first.task_run_id == UUID(IDS["muster.task_run.id"])
-    assert second.task_run_id == UUID(other)
-    assert second.squad_id == UUID(IDS["muster.squad.id"])
-
-
-def test_resource_and_scope_are_kept_beside_the_attributes():
-    request = ExportTraceServiceRequest()
-    add_span(request, {"custom": True, "resource": "mine"})
-    set_attributes(
-        request.resource_spans[0].resource.attributes,
-        {"service.name": "api", "service.version": 2, "deployment.environment.name": "production", "process.pid": 7},
-    )
-    request.resource_spans[0].scope_spans[0].scope.name = "my.library"
-    assert json.loads(only(mapped(request)).attributes) == {
-        "custom": True,
-        "attribute.resource": "mine",
-        "resource": {"service.name": "api", "service.version": "2", "deployment.environment.name": "production"},
-        "scope": "my.library",
-    }
 
 
 def test_the_table_is_sound():
