@@ -1,4 +1,8 @@
-"""Filters by query parameters. One that nothing knows is refused: a misspelt filter would answer with everything."""
+"""Filters by query parameters.
+
+A filter that nothing knows is refused, and so is a value that none can be: a misspelt one would answer with everything,
+or with nothing, and look right.
+"""
 
 from collections.abc import Sequence
 from functools import cache
@@ -7,8 +11,11 @@ from typing import Any
 import orjson
 from django import forms
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.core.validators import BaseValidator
 from django.db.models import QuerySet
+from django_filters import BooleanFilter
 from django_filters import rest_framework as django_filters
+from django_filters.utils import get_model_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
@@ -55,10 +62,60 @@ def _filter_name(parameter: str, known: dict[str, Any]) -> str | None:
 @cache
 def _filters(filterset_class: Any) -> dict[str, Any]:
     """Return the filters of a filter set, ready for use: to make them at each request costs more than the query."""
-    filters = filterset_class(queryset=filterset_class._meta.model._default_manager.none()).filters
+    model = filterset_class._meta.model
+    filters = filterset_class(queryset=model._default_manager.none()).filters
     for each in filters.values():
+        _be_strict(each, model)
         assert each.field  # made when first asked for; here, before threads share it
     return filters
+
+
+def _be_strict(each: Any, model: Any) -> None:
+    """Make a filter refuse what its field can't be; django-filter's own take what isn't a boolean for no filter."""
+    if isinstance(each, BooleanFilter):
+        each.field_class = _BooleanFormField  # type: ignore[assignment]
+        each.extra.pop("widget", None)
+    elif choices := _choices(each, model):
+        if isinstance(each, django_filters.ChoiceFilter):
+            each.extra["error_messages"] = {"invalid_choice": f"“%(value)s” is none of: {', '.join(choices)}."}
+        else:
+            each.extra["validators"] = [_OneOf(choices)]
+
+
+def _choices(each: Any, model: Any) -> list[str]:
+    """Return the words that a filter's field can be, where these are few."""
+    if not isinstance(each, django_filters.CharFilter | django_filters.ChoiceFilter):
+        return []
+    field = get_model_field(model, each.field_name or "")
+    return [str(word) for word, _ in getattr(field, "choices", None) or ()]
+
+
+class _BooleanFormField(forms.Field):
+    """``true`` or ``false``, or 1 or 0; the empty text is no filter."""
+
+    widget = forms.TextInput
+
+    def to_python(self, value: str | None) -> bool | None:
+        """Return what is meant; ValidationError when it is neither."""
+        match (value or "").lower():
+            case "":
+                return None
+            case "true" | "1":
+                return True
+            case "false" | "0":
+                return False
+        raise DjangoValidationError("This must be true or false.", "invalid")
+
+
+class _OneOf(BaseValidator):
+    """Refuses words that aren't among the field's."""
+
+    code = "invalid_choice"
+
+    def __call__(self, value: str) -> None:
+        """Raise ValidationError when it is none of them."""
+        if value not in self.limit_value:
+            raise DjangoValidationError(f"“{value[:100]}” is none of: {', '.join(self.limit_value)}.", self.code)
 
 
 class CharInFilter(django_filters.BaseInFilter, django_filters.CharFilter):

@@ -273,6 +273,7 @@ def values_for(name: str, each: Any, rows: models.QuerySet) -> Iterator[dict[str
         nowhere = {"UUIDField": str(uuid4()), "CharField": "nowhere"}.get(type(each.field).__name__, "0")
         if field.choices and not isinstance(field, ArrayField):
             yield from ({name: value} for value, _ in field.flatchoices)
+            return
         yield from ({name: value} for value in (*common_and_rare(rows, path), nowhere))
 
 
