@@ -8,7 +8,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from agents.models import AgentExecution, ModelCall, ToolExecution
+from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
+from agents.services import workspans
+from agents.services.figures import dollars
 from core.admin import RecordAdmin, WholeTextFilter
 from core.admin.downloads import beginning
 
@@ -20,16 +22,27 @@ def shown(value: Any) -> str:
     return beginning(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
+def counted(number: int, word: str) -> str:
+    """Return how many there are of what the word names."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 class SpanAdmin(RecordAdmin):
     """What the three kinds of spans share. They are a log, which nobody writes here."""
 
     @admin.display(description="Trace")
     def trace(self, span: Any) -> str:
-        """Return the link to the trace's executions."""
+        """Return the links to the trace's executions, and to its waterfall."""
         if span.trace_id is None:
             return "-"
         address = reverse("admin:agents_agentexecution_changelist", current_app=self.admin_site.name)
-        return format_html('<a href="{}?trace_id__exact={}">{}</a>', address, span.trace_id, span.trace_id)
+        executions = format_html('<a href="{}?trace_id__exact={}">{}</a>', address, span.trace_id, span.trace_id)
+        found = Trace.objects.filter(organization_id=span.organization_id, trace_id=span.trace_id)
+        key = found.order_by().values_list("pk", flat=True).first()
+        if key is None:
+            return executions
+        waterfall = reverse("admin:agents_trace_waterfall", args=(key,), current_app=self.admin_site.name)
+        return format_html('{} · <a href="{}">Waterfall</a>', executions, waterfall)
 
     @admin.display(description="Input")
     def input_shown(self, span: Any) -> str:
@@ -76,18 +89,33 @@ class AgentExecutionAdmin(SpanAdmin):
         (None, {"fields": ("name", "execution_id", "status", "agent_type", "agent", "agent_name")}),
         ("Of what", {"fields": ("parent_execution", "task_run", "squad", "user", "user_name")}),
         ("Input and output", {"fields": ("input_shown", "output_shown", "result")}),
-        ("Usage", {"fields": ("model_provider", "model_name", *USAGE, "cost", "usage_below")}),
+        ("Usage", {"fields": ("in_all", "model_provider", "model_name", *USAGE, "cost", "usage_below")}),
         TIMES,
         OUTCOME,
         ("Tracing", TRACING),
     )
-    readonly_fields = ("trace", "input_shown", "output_shown", "usage_below")
+    readonly_fields = ("trace", "input_shown", "output_shown", "usage_below", "in_all")
     related_lists = (
         ("agents.AgentExecution", "parent_execution__id__exact"),
         ("agents.ModelCall", "execution__id__exact"),
         ("agents.ToolExecution", "execution__id__exact"),
         ("agents.Feedback", "execution__id__exact"),
     )
+
+    @admin.display(description="With what is inside")
+    def in_all(self, execution: AgentExecution) -> str:
+        """Return what it and all inside it consumed, each call once: what it reports itself may be only its own."""
+        used = workspans.usage_of_execution(organization_id=execution.organization_id, record_id=execution.pk)
+        parts = [
+            f"{used['input_tokens']:,} tokens in ({used['cached_tokens']:,} of them cached)",
+            f"{used['output_tokens']:,} out ({used['reasoning_tokens']:,} of them reasoning)",
+            dollars(used["cost"])
+            + (f" and {counted(used['unpriced'], 'call')} of unknown cost" if used["unpriced"] else ""),
+            counted(used["model_calls"], "model call"),
+            counted(used["tool_executions"], "tool execution"),
+            f"{used['failures']:,} failed",
+        ]
+        return ", ".join(parts)
 
 
 @admin.register(ModelCall)
