@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
+from agents.admin.figures import Figures
 from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
 from agents.services import workspans
 from agents.services.figures import dollars
@@ -27,7 +28,7 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-class SpanAdmin(RecordAdmin):
+class SpanAdmin(Figures, RecordAdmin):
     """What the three kinds of spans share. They are a log, which nobody writes here."""
 
     @admin.display(description="Trace")
@@ -75,8 +76,8 @@ class AgentExecutionAdmin(SpanAdmin):
 
     description = "Agents at work: what they were given, what came of it, and what it took."
     list_display = (
-        *("name", "organization", "agent_name", "agent_type", "status", "duration", "input_tokens", "output_tokens"),
-        *("cost", "created_at"),
+        *("name", "organization", "agent_name", "agent_type", "status", "took", "input_tokens", "output_tokens"),
+        *("costs", "created_at"),
     )
     list_filter = (
         *("organization", "status", "agent_type", ("agent_name", WholeTextFilter), "agent", "squad", "task_run"),
@@ -124,7 +125,7 @@ class ModelCallAdmin(SpanAdmin):
 
     description = "Calls of models, with their usage and cost."
     list_display = (
-        *("name", "organization", "model", "provider", "status", "duration", "input_tokens", "output_tokens", "cost"),
+        *("name", "organization", "model", "provider", "status", "took", "input_tokens", "output_tokens", "costs"),
         *("execution", "created_at"),
     )
     list_filter = (
@@ -163,9 +164,7 @@ class ToolExecutionAdmin(SpanAdmin):
     """Tool executions."""
 
     description = "Uses of tools: what they were asked, and what they answered."
-    list_display = (
-        *("name", "organization", "tool_name", "status", "permission", "duration", "execution", "created_at"),
-    )
+    list_display = (*("name", "organization", "tool_name", "status", "permission", "took", "execution", "created_at"),)
     list_filter = (
         *("organization", "status", ("tool_name", WholeTextFilter), "execution", ("trace_id", WholeTextFilter)),
         *("started_at", "created_at"),

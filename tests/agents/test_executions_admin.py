@@ -1,5 +1,6 @@
 """The admin of executions, model calls and tool executions: to read, with their links."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -105,6 +106,21 @@ def test_an_execution_tells_what_it_and_what_is_inside_consumed(
     with CaptureQueriesContext(connection) as queries:
         page(staff, root)
     assert len([query for query in queries if "WITH RECURSIVE inside" in query["sql"]]) == 1
+
+
+def test_lists_tell_times_and_money_as_the_waterfall_does(organization: Organization, staff: Staff) -> None:  # noqa: F811
+    dear = {"provider": "", "request_model": "nobody-knows-1", "reported_cost": None}
+    stored(organization, [agent(1, seconds=500, reported_cost=Decimal("0.00000154")), tool(2, 1, seconds=0.25)])
+    stored(organization, [call(3, trace=2, seconds=75), call(4, trace=2, **dear)])
+    for model, told in {
+        AgentExecution: ("8:20", "$0.00000154"),
+        ModelCall: ("1:15", "$0.0035"),
+        ToolExecution: ("250 ms",),
+        Trace: ("8:20", "$0.00000154", "1:15", "$0.0035"),
+    }.items():
+        for question in ({}, {"o": "6"}):
+            html = staff.client.get(url("changelist", model), question).content.decode()
+            assert [text for text in told if f">{text}</td>" not in html] == [], model
 
 
 def test_a_span_leads_to_the_waterfall_of_its_trace(organization: Organization, staff: Staff) -> None:  # noqa: F811
