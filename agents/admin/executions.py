@@ -8,7 +8,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
-from agents.models import AgentExecution, ModelCall, ToolExecution
+from agents.admin.figures import Figures
+from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
+from agents.services import workspans
+from agents.services.figures import dollars
 from core.admin import RecordAdmin, WholeTextFilter
 from core.admin.downloads import beginning
 
@@ -20,16 +23,27 @@ def shown(value: Any) -> str:
     return beginning(orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode())
 
 
-class SpanAdmin(RecordAdmin):
+def counted(number: int, word: str) -> str:
+    """Return how many there are of what the word names."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+class SpanAdmin(Figures, RecordAdmin):
     """What the three kinds of spans share. They are a log, which nobody writes here."""
 
     @admin.display(description="Trace")
     def trace(self, span: Any) -> str:
-        """Return the link to the trace's executions."""
+        """Return the links to the trace's executions, and to its waterfall."""
         if span.trace_id is None:
             return "-"
         address = reverse("admin:agents_agentexecution_changelist", current_app=self.admin_site.name)
-        return format_html('<a href="{}?trace_id__exact={}">{}</a>', address, span.trace_id, span.trace_id)
+        executions = format_html('<a href="{}?trace_id__exact={}">{}</a>', address, span.trace_id, span.trace_id)
+        found = Trace.objects.filter(organization_id=span.organization_id, trace_id=span.trace_id)
+        key = found.order_by().values_list("pk", flat=True).first()
+        if key is None:
+            return executions
+        waterfall = reverse("admin:agents_trace_waterfall", args=(key,), current_app=self.admin_site.name)
+        return format_html('{} · <a href="{}">Waterfall</a>', executions, waterfall)
 
     @admin.display(description="Input")
     def input_shown(self, span: Any) -> str:
@@ -62,8 +76,8 @@ class AgentExecutionAdmin(SpanAdmin):
 
     description = "Agents at work: what they were given, what came of it, and what it took."
     list_display = (
-        *("name", "organization", "agent_name", "agent_type", "status", "duration", "input_tokens", "output_tokens"),
-        *("cost", "created_at"),
+        *("name", "organization", "agent_name", "agent_type", "status", "took", "input_tokens", "output_tokens"),
+        *("costs", "created_at"),
     )
     list_filter = (
         *("organization", "status", "agent_type", ("agent_name", WholeTextFilter), "agent", "squad", "task_run"),
@@ -76,18 +90,33 @@ class AgentExecutionAdmin(SpanAdmin):
         (None, {"fields": ("name", "execution_id", "status", "agent_type", "agent", "agent_name")}),
         ("Of what", {"fields": ("parent_execution", "task_run", "squad", "user", "user_name")}),
         ("Input and output", {"fields": ("input_shown", "output_shown", "result")}),
-        ("Usage", {"fields": ("model_provider", "model_name", *USAGE, "cost", "usage_below")}),
+        ("Usage", {"fields": ("in_all", "model_provider", "model_name", *USAGE, "cost", "usage_below")}),
         TIMES,
         OUTCOME,
         ("Tracing", TRACING),
     )
-    readonly_fields = ("trace", "input_shown", "output_shown", "usage_below")
+    readonly_fields = ("trace", "input_shown", "output_shown", "usage_below", "in_all")
     related_lists = (
         ("agents.AgentExecution", "parent_execution__id__exact"),
         ("agents.ModelCall", "execution__id__exact"),
         ("agents.ToolExecution", "execution__id__exact"),
         ("agents.Feedback", "execution__id__exact"),
     )
+
+    @admin.display(description="With what is inside")
+    def in_all(self, execution: AgentExecution) -> str:
+        """Return what it and all inside it consumed, each call once: what it reports itself may be only its own."""
+        used = workspans.usage_of_execution(organization_id=execution.organization_id, record_id=execution.pk)
+        parts = [
+            f"{used['input_tokens']:,} tokens in ({used['cached_tokens']:,} of them cached)",
+            f"{used['output_tokens']:,} out ({used['reasoning_tokens']:,} of them reasoning)",
+            dollars(used["cost"])
+            + (f" and {counted(used['unpriced'], 'call')} of unknown cost" if used["unpriced"] else ""),
+            counted(used["model_calls"], "model call"),
+            counted(used["tool_executions"], "tool execution"),
+            f"{used['failures']:,} failed",
+        ]
+        return ", ".join(parts)
 
 
 @admin.register(ModelCall)
@@ -96,7 +125,7 @@ class ModelCallAdmin(SpanAdmin):
 
     description = "Calls of models, with their usage and cost."
     list_display = (
-        *("name", "organization", "model", "provider", "status", "duration", "input_tokens", "output_tokens", "cost"),
+        *("name", "organization", "model", "provider", "status", "took", "input_tokens", "output_tokens", "costs"),
         *("execution", "created_at"),
     )
     list_filter = (
@@ -135,9 +164,7 @@ class ToolExecutionAdmin(SpanAdmin):
     """Tool executions."""
 
     description = "Uses of tools: what they were asked, and what they answered."
-    list_display = (
-        *("name", "organization", "tool_name", "status", "permission", "duration", "execution", "created_at"),
-    )
+    list_display = (*("name", "organization", "tool_name", "status", "permission", "took", "execution", "created_at"),)
     list_filter = (
         *("organization", "status", ("tool_name", WholeTextFilter), "execution", ("trace_id", WholeTextFilter)),
         *("started_at", "created_at"),

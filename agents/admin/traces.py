@@ -13,6 +13,7 @@ from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from agents.admin.figures import Figures
 from agents.models import SpanStatistic, Trace
 from agents.services import traces, waterfall
 from agents.services.figures import dollars, told
@@ -59,7 +60,7 @@ class HasErrorsFilter(admin.SimpleListFilter):
 
 
 @admin.register(Trace)
-class TraceAdmin(DerivedAdmin):
+class TraceAdmin(Figures, DerivedAdmin):
     """Traces, newest first, each with its waterfall."""
 
     description = "What agents did, from a request to its answer, as waterfalls."
@@ -72,8 +73,8 @@ class TraceAdmin(DerivedAdmin):
         "spans",
         "errors",
         "tokens",
-        "cost",
-        "duration",
+        "costs",
+        "took",
         "started_at",
     )
     list_filter = (

@@ -1,5 +1,6 @@
 """The admin of executions, model calls and tool executions: to read, with their links."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,12 +8,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from agents.models import AgentExecution, ModelCall, ToolExecution
+from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
 from core.models import Organization
 from tests.admin.conftest import Staff, make_staff, staff  # noqa: F401 (fixtures)
 from tests.admin.pages import listed, url
 from tests.factories.agents import AgentExecutionFactory, FeedbackFactory, ModelCallFactory, ToolExecutionFactory
 from tests.kit.database import writes_nothing
+from tests.kit.spans import agent, call, step, stored, tool
 
 pytestmark = pytest.mark.django_db
 
@@ -77,6 +79,55 @@ def test_an_execution_leads_to_what_is_inside_and_to_its_trace(
     assert listed(staff.client.get(address).content.decode()) == [str(execution.pk)]
     for inside in (call, use):
         assert url("change", AgentExecution, execution.pk) in page(staff, inside)
+
+
+def test_an_execution_tells_what_it_and_what_is_inside_consumed(
+    organization: Organization,
+    staff: Staff,  # noqa: F811
+) -> None:
+    """Its own totals repeat what is inside: they aren't added."""
+    stored(
+        organization,
+        [
+            agent(1, input_tokens=9_999, output_tokens=9_999),
+            step(2, 1),
+            call(3, 2, cached_tokens=400, reasoning_tokens=30),
+            call(4, 1, provider="nobody", request_model="nobody-knows-1", status="failed"),
+            tool(5, 2),
+        ],
+    )
+    root, inner = AgentExecution.objects.order_by("span_id")
+    html = page(staff, root)
+    assert "2,000 tokens in (400 of them cached), 200 out (30 of them reasoning), $0.003 and 1 call of unknown" in html
+    assert "2 model calls, 1 tool execution, 1 failed" in html
+    assert "1,000 tokens in (400 of them cached), 100 out (30 of them reasoning), $0.003, 1 model call," in page(
+        staff, inner
+    )
+    with CaptureQueriesContext(connection) as queries:
+        page(staff, root)
+    assert len([query for query in queries if "WITH RECURSIVE inside" in query["sql"]]) == 1
+
+
+def test_lists_tell_times_and_money_as_the_waterfall_does(organization: Organization, staff: Staff) -> None:  # noqa: F811
+    dear = {"provider": "", "request_model": "nobody-knows-1", "reported_cost": None}
+    stored(organization, [agent(1, seconds=500, reported_cost=Decimal("0.00000154")), tool(2, 1, seconds=0.25)])
+    stored(organization, [call(3, trace=2, seconds=75), call(4, trace=2, **dear)])
+    for model, told in {
+        AgentExecution: ("8:20", "$0.00000154"),
+        ModelCall: ("1:15", "$0.0035"),
+        ToolExecution: ("250 ms",),
+        Trace: ("8:20", "$0.00000154", "1:15", "$0.0035"),
+    }.items():
+        for question in ({}, {"o": "6"}):
+            html = staff.client.get(url("changelist", model), question).content.decode()
+            assert [text for text in told if f">{text}</td>" not in html] == [], model
+
+
+def test_a_span_leads_to_the_waterfall_of_its_trace(organization: Organization, staff: Staff) -> None:  # noqa: F811
+    stored(organization, [agent(1), call(2, 1), tool(3, 1)])
+    address = reverse("admin:agents_trace_waterfall", args=(Trace.objects.get().pk,))
+    for model in FACTORIES:
+        assert f'href="{address}"' in page(staff, model._default_manager.get())
 
 
 def test_an_execution_is_found_by_its_id(staff: Staff, organization: Organization) -> None:  # noqa: F811
