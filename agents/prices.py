@@ -58,6 +58,9 @@ PUNCTUATION = re.compile(r"[^a-z0-9]+")
 # Google's names of resources around a model's own.
 RESOURCE = re.compile(r"^(?:(?:projects/[^/]+/)?(?:locations/[^/]+/)?publishers/[^/]+/)?models/")
 
+# Models whose weights nobody else has.
+MAKERS_ONLY = re.compile(r"claude-|gemini-|grok-")
+
 # Whose names are looked for where a span names no provider, and the package can't guess it.
 MAKERS = ("openai", "anthropic", "google", "mistral", "cohere", "voyageai")
 
@@ -181,7 +184,8 @@ def _find(provider: str, model: str) -> Any:
         return found
     prefix, _, rest = model.partition("/")
     if not rest:
-        return None if seller else _by_name(model)
+        # What only its maker runs costs the maker's price through whatever gateway OpenAI's client asks.
+        return _by_name(model) if not seller or (seller == "openai" and MAKERS_ONLY.match(model)) else None
     maker = _seller(prefix)
     match seller:
         case "":

@@ -121,6 +121,12 @@ def test_a_name_alone_is_enough_where_the_provider_is_not_known() -> None:
     assert of_a_million("my-gateway", "gpt-4o") == of_a_million("", "gpt-4o") == listed("openai", "gpt-4o")
 
 
+@pytest.mark.parametrize(("model", "maker"), [("claude-sonnet-4-5", "anthropic"), ("gemini-2.5-flash", "google")])
+def test_what_only_its_maker_runs_has_its_price_through_a_gateway(model: str, maker: str) -> None:
+    """OpenAI's client names OpenAI as the provider, whatever address it asks."""
+    assert of_a_million("openai", model) == listed(maker, model) is not None
+
+
 # --- The time of the call -----------------------------------------------------------------------------
 
 
