@@ -6,6 +6,7 @@ import django_filters
 import pytest
 from django_filters.utils import get_model_field
 
+from core.api import filters
 from core.api.filters import CharInFilter
 from tests.kit.cast import Actor
 from tests.kit.reflection import Route, list_routes
@@ -70,6 +71,14 @@ def test_a_choice_is_one_of_the_fields_words(route: Route, name: str, each: Any,
     several = [",".join(words)] if isinstance(each, CharInFilter) else []
     for right in (*words, *several, ""):
         assert owner.by_key.get(route.path(), {name: right}).status_code == 200, right
+
+
+def test_a_filter_is_as_strict_after_somebody_else_used_it(owner: Actor) -> None:
+    """The OpenAPI document asks filters for their fields, which then stay with them."""
+    route, name, each = CHOICES[0].values
+    assert each.field
+    filters._filters.cache_clear()
+    refusal(owner, route, name, "bogus")
 
 
 def test_there_are_such_filters() -> None:
