@@ -260,11 +260,13 @@ def _iterating() -> Iterator[None]:
 
 def _marked(text: str, words: str) -> str:
     """Return the text as HTML with the marks of its words, which are as long as it is but for these."""
+    text = MARKS.sub("\ufffd", text)
     parts, place = [], 0
     for number, part in enumerate(MARKS.split(words)):
-        parts += [html.escape(text[place : place + len(part)]), "</mark>" if number % 2 else "<mark>"]
+        parts += [text[place : place + len(part)], STOP if number % 2 else START]
         place += len(part)
-    return "".join([*parts[:-1], html.escape(text[place:])])
+    marked = "".join([*parts[:-1], text[place:]])
+    return html.escape(marked).replace(START, "<mark>").replace(STOP, "</mark>")
 
 
 def _hit(row: Sequence[Any]) -> Hit:

@@ -45,10 +45,11 @@ _WORDS = f"""
         SELECT language, chunks FROM knowledge_documentfrequency
          WHERE organization_id = %(organization)s AND lexeme = ''
     ), asked AS MATERIALIZED (
-        -- The question's words, as each language that the organization has documents of would store them.
+        -- The question's words, as each language that the organization has documents of would store them. SELECT keeps
+        -- them from being worked out while planning, which then would seem to be worth doing each time.
         SELECT word, language, languages.chunks AS everywhere, lexeme
-          FROM (SELECT DISTINCT unnest(string_to_array(knowledge_words(%(query)s), ' ')), true
-                UNION ALL SELECT unnest(knowledge_compounds(%(query)s)), false) AS words (word, is_plain)
+          FROM (SELECT DISTINCT unnest(string_to_array(knowledge_words((SELECT %(query)s)), ' ')), true
+                UNION ALL SELECT unnest(knowledge_compounds((SELECT %(query)s))), false) AS words (word, is_plain)
          CROSS JOIN languages
           LEFT JOIN LATERAL unnest(CASE WHEN is_plain
                     THEN tsvector_to_array(to_tsvector(knowledge_configuration(language), word))

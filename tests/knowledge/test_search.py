@@ -183,7 +183,7 @@ def test_marks_are_the_only_markup(collection: Collection) -> None:
     shelve(collection, nasty, title="<i>Nasty</i>")
     [hit] = [hit for hit in ask(collection.organization, "wing", mode=Mode.TEXT) if hit.text == nasty]
     assert hit.marked == (
-        "&lt;script&gt;alert(&quot;<mark>wing</mark>&quot;)&lt;/script&gt; &amp; \ue000<mark>wings</mark>\ue001"
+        "&lt;script&gt;alert(&quot;<mark>wing</mark>&quot;)&lt;/script&gt; &amp; \ufffd<mark>wings</mark>\ufffd"
         " &lt;b&gt;<mark>winged</mark>&lt;/b&gt; AT&amp;amp;T &lt;mark&gt;<mark>wing</mark>&lt;/mark&gt;"
     )
 
