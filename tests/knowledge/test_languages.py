@@ -5,12 +5,11 @@ from django.core.exceptions import ValidationError
 
 from knowledge.models import Chunk, Collection, Document
 from knowledge.models.languages import Language
-from knowledge.services.documents import content_of, put_document
 from knowledge.services.languages import language_of
-from knowledge.services.processing import process_document
 from knowledge.services.search import Mode, Question, search
 from tests.factories.knowledge import CollectionFactory, DocumentFactory
 from tests.kit.cast import Actor
+from tests.knowledge.library import processed, put
 
 pytestmark = pytest.mark.django_db
 
@@ -48,20 +47,12 @@ def collection(teammate: Actor) -> Collection:
     return made
 
 
-def processed(collection: Collection, name: str, text: str, **fields: str) -> Document:
-    content = content_of(text.encode(), name=name)
-    document, _ = put_document(collection=collection, content=content, document_id=name, **fields)
-    process_document(document_id=document.pk)
-    document.refresh_from_db()
-    return document
-
-
 def languages(document: Document) -> set[str]:
     return set(Chunk.objects.filter(document=document).values_list("language", flat=True))
 
 
 def test_passages_are_in_the_language_of_their_text(collection: Collection) -> None:
-    german, french = processed(collection, "a.txt", GERMAN), processed(collection, "b.txt", FRENCH)
+    german, french = processed(put(collection, GERMAN, "a.txt")), processed(put(collection, FRENCH, "b.txt"))
     assert (languages(german), languages(french)) == ({"de"}, {"fr"})
     assert german.language == ""
     found = search(organization_id=collection.organization_id, question=Question("Haus Vertrag", mode=Mode.TEXT))
@@ -69,12 +60,12 @@ def test_passages_are_in_the_language_of_their_text(collection: Collection) -> N
 
 
 def test_a_new_version_may_be_in_another_language(collection: Collection) -> None:
-    assert languages(processed(collection, "a.txt", GERMAN)) == {"de"}
-    assert languages(processed(collection, "a.txt", ENGLISH)) == {"en"}
+    assert languages(processed(put(collection, GERMAN, "a.txt"))) == {"de"}
+    assert languages(processed(put(collection, ENGLISH, "a.txt"))) == {"en"}
 
 
 def test_what_is_told_counts(collection: Collection) -> None:
-    assert languages(processed(collection, "a.txt", GERMAN, language="und")) == {"und"}
+    assert languages(processed(put(collection, GERMAN, "a.txt", language="und"))) == {"und"}
 
 
 def test_a_language_is_one_of_the_known_or_none(teammate: Actor, collection: Collection) -> None:

@@ -11,10 +11,10 @@ from knowledge.embedders import EmbedderUnavailable
 from knowledge.embedders.openai import OpenAIEmbedder, longest_request
 from knowledge.models import Collection, Document
 from knowledge.services import documents, extraction, processing
-from knowledge.services.documents import content_of, put_document
 from knowledge.services.processing import DocumentBusyError, process_document
 from tests.factories.knowledge import CollectionFactory
 from tests.knowledge import files
+from tests.knowledge.library import put
 from tests.knowledge.stand_in import MODEL, Server, busy
 
 pytestmark = pytest.mark.django_db
@@ -26,10 +26,6 @@ TEXT = "\n\n".join(f"Valve {number} is checked in spring. " * 40 for number in r
 def collection(organization: Organization, server: Server) -> Collection:
     collection: Collection = CollectionFactory(organization=organization, embedding_model=MODEL, chunk_size=64)
     return collection
-
-
-def put(collection: Collection, content: bytes, name: str) -> Document:
-    return put_document(collection=collection, content=content_of(content, name=name), document_id=name)[0]
 
 
 def seconds_left(document: Document) -> float:

@@ -1,15 +1,13 @@
 """In which order documents are processed, of whom and how large they may be."""
 
-from typing import Any
-
 import pytest
 
 from core import jobs
 from core.models import Organization
 from knowledge.models import Collection, Document
-from knowledge.services.documents import content_of, put_document
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
+from tests.knowledge.library import put
 
 pytestmark = pytest.mark.django_db
 
@@ -18,11 +16,6 @@ pytestmark = pytest.mark.django_db
 def collection(organization: Organization) -> Collection:
     collection: Collection = CollectionFactory(organization=organization)
     return collection
-
-
-def put(collection: Collection, text: str, name: str = "manual.md", **fields: Any) -> Document:
-    content = content_of(text.encode(), name=name)
-    return put_document(collection=collection, content=content, document_id=name, **fields)[0]
 
 
 def begun() -> tuple[str, str]:

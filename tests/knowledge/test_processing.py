@@ -1,8 +1,6 @@
 """Processing: chunks that are spans of the text, new versions that replace old ones at once, and what breaks off."""
 
-import re
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,13 +13,12 @@ from knowledge import tasks
 from knowledge.embedders import EmbedderUnavailable, embedder
 from knowledge.models import Chunk, Collection, Document, DocumentStatus, Embedding
 from knowledge.services import collections, documents
-from knowledge.services.chunking import split
 from knowledge.services.documents import Outcome, content_of, put_document
-from knowledge.services.extraction import extract
 from knowledge.services.processing import DocumentBusyError, Lease, LeaseLostError, claim, process_document
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
 from tests.knowledge import files
+from tests.knowledge.library import offer, processed, put
 from tests.knowledge.stand_in import MODEL, Server, answering, busy
 
 pytestmark = pytest.mark.django_db
@@ -48,132 +45,15 @@ def collection(organization: Organization) -> Collection:
     return collection
 
 
-def put(collection: Collection, text: str, name: str = "manual.md", **fields: Any) -> tuple[Document, Outcome]:
-    return put_document(collection=collection, content=content_of(text.encode(), name=name), document_id=name, **fields)
-
-
-def processed(document: Document) -> Document:
-    process_document(document_id=document.pk)
-    document.refresh_from_db()
-    return document
-
-
 def texts(document: Document) -> list[str]:
     return list(document.chunks.order_by("position").values_list("text", flat=True))
-
-
-# --- Splitting -------------------------------------------------------------------------------------
-
-
-def pieces(text: str, content_type: str = "text/markdown", **options: Any) -> list[Any]:
-    headings = extract(content_type=content_type, original=None, text=text).headings
-    options = {"size": 254, "overlap": 32, "count_tokens": embedder("all-MiniLM-L6-v2").count_tokens} | options
-    return list(split(text, title="Manual", headings=headings, content_type=content_type, **options))
-
-
-def test_pieces_follow_headings_and_are_spans_of_the_text() -> None:
-    body = "Check each valve in spring, and turn it by hand until it moves without force. " * 6
-    text = f"# Manual\n\n{body}\n\n## Valves\n\n{body}\n\n## Pumps\n\n### Oil\n\n{body}"
-    found = pieces(text)
-    assert [piece.heading_path for piece in found] == [["Manual"], ["Manual", "Valves"], ["Manual", "Pumps", "Oil"]]
-    assert all(text[piece.start : piece.end] == piece.text for piece in found)
-    assert all(piece.text.startswith("Check each valve") for piece in found)
-
-
-def test_sections_of_a_few_words_stand_together_under_what_they_share() -> None:
-    [piece] = pieces("# Manual\n\n## One\n\nShort.\n\n## Two\n\nShort too.\n")
-    assert piece.heading_path == ["Manual"]
-    assert "## One" in piece.text
-    assert piece.text.endswith("Short too.")
-
-
-def test_what_stands_before_markdown_is_in_no_piece() -> None:
-    text = "---\ntitle: Manual\ntags: [a, b]\n---\n\nShort.\n\n## One\n\nShort too.\n"
-    [piece] = pieces(text)
-    assert piece.text == "Short.\n\n## One\n\nShort too."
-    assert text[piece.start : piece.end] == piece.text
-
-
-def test_a_heading_with_nothing_under_it_is_not_lost() -> None:
-    assert "Empty" in "".join(piece.text for piece in pieces("# Manual\n\n## Empty\n"))
-
-
-def code(lines: int) -> str:
-    return "\n".join(f"value_{number} = compute({number})" for number in range(lines))
-
-
-TABLE = "\n".join(f"| row {number} | {number * 7} |" for number in range(90))
-
-
-@pytest.mark.parametrize("size", [40, 64, 100, 254])
-@pytest.mark.parametrize(
-    "text",
-    [
-        *(f"Before.\n\n```\n{code(lines)}\n```\n" for lines in range(4, 30, 5)),
-        *(f"```python\n{code(lines)}\n```\n\nAfter it comes a text. {'And more. ' * 60}" for lines in range(4, 30, 5)),
-        f"Before.\n\n|  |  |\n|--|--|\n{TABLE}\n\n***\n\n---\n",
-        f"One.\n\n{'. ' * 900}\n\nTwo.",
-        f"# A\n\n{'Text of it. ' * 40}\n\n## B\n\n***\n\n## C\n\n{'Text of it. ' * 40}\n\n## D\n\n```\n```\n",
-    ],
-)
-def test_no_piece_is_signs_alone_and_no_word_is_lost(text: str, size: int) -> None:
-    found = pieces(text, size=size)
-    assert all(any(map(str.isalnum, piece.text)) for piece in found)
-    assert all(text[piece.start : piece.end] == piece.text for piece in found)
-    assert max(piece.token_count for piece in found) <= size
-    assert [piece.start for piece in found] == sorted({piece.start for piece in found})
-    covered = {at for piece in found for at in range(piece.start, piece.end)}
-    headings = {at for found in re.finditer(r"^#.*$", text, re.MULTILINE) for at in range(*found.span())}
-    assert not [text[at] for at in range(len(text)) if text[at].isalnum() and at not in covered | headings]
-
-
-def test_a_closing_fence_stays_with_its_code() -> None:
-    [piece] = pieces(f"```\n{code(4)}\n```\n")
-    assert piece.text.endswith("```")
-
-
-def test_a_text_of_signs_alone_is_kept() -> None:
-    assert [piece.text for piece in pieces("# Manual\n\n???\n")] == ["???"]
-    assert len(pieces(". " * 2_000)) > 1
-
-
-@pytest.mark.parametrize("size", [64, 254])
-@pytest.mark.parametrize(
-    "text",
-    [
-        "One sentence ends here. Another one begins, and it is longer than the first. " * 60,
-        "x" * 30_000,
-        "word " * 6_000,
-        "Über größere Öffnungen 🙂 fließt mehr. " * 200,
-        "\n\n".join(f"- item {number} of the list" for number in range(800)),
-    ],
-    ids=["sentences", "one word", "one line", "unicode", "list"],
-)
-def test_no_piece_is_larger_than_the_model_reads_and_none_of_the_text_is_lost(text: str, size: int) -> None:
-    count = embedder("all-MiniLM-L6-v2").count_tokens
-    found = pieces(text, size=size)
-    assert all(text[piece.start : piece.end] == piece.text for piece in found)
-    assert max(piece.token_count for piece in found) <= size
-    assert max(len(piece.text) for piece in found) <= 16 * (size + 1)
-    assert all(piece.token_count == max(count(piece.text), 1) for piece in found[:20])
-    covered = set()
-    for piece in found:
-        covered.update(range(piece.start, piece.end))
-    assert not "".join(text[at] for at in range(len(text)) if at not in covered).strip()
-
-
-def test_pieces_break_between_sentences_and_overlap_by_whole_ones() -> None:
-    text = " ".join(f"Sentence number {number} says a little about valves." for number in range(120))
-    found = pieces(text)
-    assert all(piece.text.endswith(".") and piece.text.startswith("Sentence") for piece in found)
-    assert all(later.start < earlier.end for earlier, later in pairwise(found))
 
 
 # --- From file to chunks ---------------------------------------------------------------------------
 
 
 def test_a_document_becomes_ready_with_chunks_and_vectors(collection: Collection) -> None:
-    document, outcome = put(collection, MANUAL)
+    document, outcome = offer(collection, MANUAL)
     assert (outcome, document.status, document.chunk_count) == (Outcome.CREATED, DocumentStatus.PENDING, 0)
     document = processed(document)
     assert (document.status, document.title, document.indexed_version) == ("ready", "Service manual", 1)
@@ -195,7 +75,7 @@ def test_a_document_becomes_ready_with_chunks_and_vectors(collection: Collection
     ids=["docx", "pdf", "html"],  # by themselves the bytes, which hold the time
 )
 def test_files_keep_what_came_beside_the_text(collection: Collection, name: str, content: bytes) -> None:
-    document, _ = put_document(collection=collection, content=content_of(content, name=name), document_id=name)
+    document = put(collection, content, name)
     document = processed(document)
     assert (document.status, document.title) == ("ready", "Service manual")
     version = document.versions.get()
@@ -205,8 +85,7 @@ def test_files_keep_what_came_beside_the_text(collection: Collection, name: str,
 
 
 def test_a_document_that_cannot_be_read_fails_with_the_reason(collection: Collection) -> None:
-    content = content_of(files.pdf_file("x", encrypted=True), name="a.pdf")
-    document, _ = put_document(collection=collection, content=content, document_id="a.pdf")
+    document = put(collection, files.pdf_file("x", encrypted=True), "a.pdf")
     document = processed(document)
     assert (document.status, document.chunk_count) == ("failed", 0)
     assert "protected by a password" in document.error
@@ -217,18 +96,18 @@ def test_a_document_that_cannot_be_read_fails_with_the_reason(collection: Collec
 
 
 def test_the_same_content_is_stored_once(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     for name in ("manual.md", "copy.md"):
-        again, outcome = put(collection, MANUAL, name)
+        again, outcome = offer(collection, MANUAL, name)
         assert (again, outcome) == (document, Outcome.UNCHANGED)
     elsewhere = CollectionFactory(organization=collection.organization)
-    assert put(elsewhere, MANUAL)[1] is Outcome.CREATED
+    assert offer(elsewhere, MANUAL)[1] is Outcome.CREATED
 
 
 def test_a_new_version_replaces_the_old_one_only_when_it_is_ready(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL)[0])
+    document = processed(put(collection, MANUAL))
     before = texts(document)
-    again, outcome = put(collection, MANUAL.format(more="Never mix oils."))
+    again, outcome = offer(collection, MANUAL.format(more="Never mix oils."))
     assert (again, outcome) == (document, Outcome.REPLACED)
     document.refresh_from_db()
     assert (document.status, document.version, document.indexed_version) == ("pending", 2, 1)
@@ -242,7 +121,7 @@ def test_a_new_version_replaces_the_old_one_only_when_it_is_ready(collection: Co
 
 
 def test_a_version_that_fails_leaves_the_old_one_to_be_found(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL)[0])
+    document = processed(put(collection, MANUAL))
     before = texts(document)
     put_document(collection=collection, content=content_of(b"MZ\0\0", name="a.txt"), document_id="manual.md")
     document = processed(document)
@@ -257,7 +136,7 @@ def test_a_version_with_the_content_of_another_document_is_a_conflict(collection
 
 
 def test_a_new_title_is_part_of_what_search_finds(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL)[0])
+    document = processed(put(collection, MANUAL))
     documents.change_document(document=document, source_uri="https://example.org")
     document.refresh_from_db()
     assert document.status == "ready"
@@ -267,7 +146,7 @@ def test_a_new_title_is_part_of_what_search_finds(collection: Collection) -> Non
 
 
 def test_other_chunk_sizes_split_all_documents_anew(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL + "Check it. " * 200)[0])
+    document = processed(put(collection, MANUAL + "Check it. " * 200))
     before = document.chunk_count
     changed = Collection.objects.get(pk=collection.pk)
     changed.chunk_size = 64
@@ -284,7 +163,7 @@ def job_count(document: Document) -> int:
 
 
 def test_a_job_comes_with_the_document_and_once(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     put(collection, MANUAL.format(more="More."))
     assert job_count(document) == 1
     tasks.process_document(document_id=str(document.pk))
@@ -293,7 +172,7 @@ def test_a_job_comes_with_the_document_and_once(collection: Collection) -> None:
 
 
 def test_what_waits_without_a_job_is_found(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     ProcrastinateJob.objects.all().delete()
     tasks.find_work()
     tasks.find_work()
@@ -315,7 +194,7 @@ def held(document: Document) -> Lease:
 
 
 def test_a_document_is_processed_by_one_at_a_time_and_taken_over_when_that_one_died(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     lease = held(document)
     with pytest.raises(DocumentBusyError):
         process_document(document_id=document.pk)
@@ -328,7 +207,7 @@ def test_a_document_is_processed_by_one_at_a_time_and_taken_over_when_that_one_d
 
 
 def test_a_job_for_a_document_that_is_held_comes_again_when_the_lease_lapses(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     held(document)
     run("UPDATE procrastinate_jobs SET status = 'succeeded'")
     tasks.process_document(document_id=str(document.pk))
@@ -339,7 +218,7 @@ def test_a_job_for_a_document_that_is_held_comes_again_when_the_lease_lapses(col
 
 def test_who_lost_the_lease_writes_nothing(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new version comes while the old one is embedded: what was made of the old one counts no more."""
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     model = embedder(collection.embedding_model)
     original = model.embed_passages
 
@@ -355,7 +234,7 @@ def test_who_lost_the_lease_writes_nothing(collection: Collection, monkeypatch: 
 
 
 def test_a_document_at_which_processing_always_dies_fails(collection: Collection) -> None:
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     for _ in range(5):
         lapse(held(document))
     assert process_document(document_id=document.pk) is None
@@ -366,7 +245,7 @@ def test_a_document_at_which_processing_always_dies_fails(collection: Collection
 
 def test_an_outage_of_the_embedder_costs_nothing_but_time(organization: Organization, server: Server) -> None:
     collection = CollectionFactory(organization=organization, embedding_model=MODEL)
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     server.answers = [busy(503)] * 50
     for _ in range(2):
         with pytest.raises(EmbedderUnavailable):
@@ -384,7 +263,7 @@ def test_a_wrong_setting_of_the_embedder_costs_nothing_but_time(
     organization: Organization, server: Server, status: int
 ) -> None:
     collection = CollectionFactory(organization=organization, embedding_model=MODEL)
-    document, _ = put(collection, MANUAL)
+    document = put(collection, MANUAL)
     server.answers = [answering(status, "no")]
     with pytest.raises(EmbedderUnavailable):
         process_document(document_id=document.pk)
@@ -402,7 +281,7 @@ def test_a_wrong_setting_of_the_embedder_costs_nothing_but_time(
 
 
 def test_a_deleted_document_is_not_processed_and_a_restored_one_is_anew(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL)[0])
+    document = processed(put(collection, MANUAL))
     Document.objects.filter(pk=document.pk).soft_delete()
     assert process_document(document_id=document.pk) is None
     assert not Chunk.objects.exists()

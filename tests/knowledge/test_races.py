@@ -12,11 +12,11 @@ from django.db.models import QuerySet
 from core.models import Organization
 from knowledge.models import Collection, Document, DocumentStatus, Embedding
 from knowledge.services import collections, documents, processing
-from knowledge.services.documents import Outcome, content_of, put_document
 from knowledge.services.processing import DocumentBusyError, Lease, claim, process_document
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.races import Meeting, errors, race, values
 from tests.kit.sql import run
+from tests.knowledge.library import offer, put
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,10 +27,6 @@ TEXT = "# Manual\n\nCheck each valve in spring.\n"
 def collection(organization: Organization) -> Collection:
     collection: Collection = CollectionFactory(organization=organization)
     return collection
-
-
-def put(collection: Collection, text: str = TEXT, name: str = "manual.md") -> tuple[Document, Outcome]:
-    return put_document(collection=collection, content=content_of(text.encode(), name=name), document_id=name)
 
 
 def meeting_before(meeting: Meeting, part: str, act: Callable[[], Any]) -> Any:
@@ -60,13 +56,13 @@ def claim_at_once(document: Document) -> tuple[list[Lease], list[Exception]]:
 
 
 def test_one_of_those_who_claim_a_document_at_once_gets_it(collection: Collection) -> None:
-    leases, refusals = claim_at_once(put(collection)[0])
+    leases, refusals = claim_at_once(put(collection, TEXT))
     assert len(leases) == 1
     assert [type(error) for error in refusals] == [DocumentBusyError] * 2
 
 
 def test_control_without_the_lock_all_claim_it(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
-    document, _ = put(collection)
+    document = put(collection, TEXT)
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **options: rows)
     leases, refusals = claim_at_once(document)
     assert len({lease.token for lease in leases}) == 3
@@ -74,7 +70,7 @@ def test_control_without_the_lock_all_claim_it(collection: Collection, monkeypat
 
 
 def test_workers_that_race_for_a_document_make_its_chunks_once(collection: Collection) -> None:
-    document, _ = put(collection)
+    document = put(collection, TEXT)
     outcomes = race(*[partial(process_document, document_id=document.pk)] * 3)
     assert {type(error) for error in errors(outcomes)} <= {DocumentBusyError}
     assert any(values(outcomes))
@@ -88,7 +84,7 @@ def test_workers_that_race_for_a_document_make_its_chunks_once(collection: Colle
 
 def send_at_once(collection: Collection) -> tuple[list[str], list[Exception]]:
     meeting = Meeting(2)
-    sent = [partial(put, collection, name=name) for name in ("one.md", "two.md")]
+    sent = [partial(offer, collection, TEXT, name) for name in ("one.md", "two.md")]
     outcomes = race(*(partial(meeting_before, meeting, 'INSERT INTO "knowledge_document" ', put) for put in sent))
     return sorted(outcome.value for _, outcome in values(outcomes)), errors(outcomes)
 
@@ -124,7 +120,7 @@ FOR_GOOD = "DELETE FROM knowledge_documentversion; DELETE FROM knowledge_documen
 
 def replace_while_deleted(collection: Collection, deletion: str) -> list[Exception]:
     """Send a new version of a document that another deletes after it was found, and before it is locked."""
-    put(collection)
+    put(collection, TEXT)
     meeting = Meeting(2)
 
     def delete() -> None:
@@ -161,7 +157,7 @@ def test_control_without_looking_again_it_is_lost(collection: Collection, monkey
 
 def finish_while_changed(collection: Collection) -> list[Exception]:
     """Finish a document while its collection is told to split otherwise: each wants what the other has locked."""
-    document, _ = put(collection)
+    document = put(collection, TEXT)
     changed = Collection.objects.get(pk=collection.pk)
     changed.chunk_size = 64
     meeting = Meeting(2)
@@ -196,7 +192,7 @@ def test_control_with_the_document_locked_first_they_block_each_other(
 
 def finish_while_deleted(collection: Collection, delete: Callable[[], Any]) -> list[Exception]:
     """Finish a document while its collection is deleted."""
-    document, _ = put(collection)
+    document = put(collection, TEXT)
     meeting = Meeting(2)
 
     def deleted() -> None:

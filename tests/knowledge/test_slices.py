@@ -11,10 +11,10 @@ from knowledge.embedders import EmbedderUnavailable
 from knowledge.embedders.openai import OpenAIEmbedder
 from knowledge.models import Chunk, Collection, Document, Embedding
 from knowledge.services import documents, processing
-from knowledge.services.documents import content_of, put_document
 from knowledge.services.processing import Slice, process_document
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import refused, run
+from tests.knowledge import library
 from tests.knowledge.stand_in import MODEL, Server, busy, right
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +32,7 @@ def collection(organization: Organization, server: Server, settings: Any) -> Col
 
 
 def put(collection: Collection, text: str = TEXT, name: str = "large.txt") -> Document:
-    return put_document(collection=collection, content=content_of(text.encode(), name=name), document_id=name)[0]
+    return library.put(collection, text, name)
 
 
 def process(document: Document, share: Slice = ONE_BATCH) -> Document:

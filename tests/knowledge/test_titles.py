@@ -1,17 +1,14 @@
 """Titles: those that are given stay, those that processing finds are found anew for each version."""
 
-from typing import Any
-
 import pytest
 
 from core.models import Organization
-from knowledge.models import Collection, Document
+from knowledge.models import Collection
 from knowledge.services import collections, documents
-from knowledge.services.documents import content_of, put_document
-from knowledge.services.processing import process_document
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
 from tests.knowledge import files
+from tests.knowledge.library import processed, put
 
 pytestmark = pytest.mark.django_db
 
@@ -20,17 +17,6 @@ pytestmark = pytest.mark.django_db
 def collection(organization: Organization) -> Collection:
     collection: Collection = CollectionFactory(organization=organization)
     return collection
-
-
-def put(collection: Collection, text: str, name: str = "manual.md", **fields: Any) -> Document:
-    content = content_of(text.encode(), name=name)
-    return put_document(collection=collection, content=content, document_id=name, **fields)[0]
-
-
-def processed(document: Document) -> Document:
-    process_document(document_id=document.pk)
-    document.refresh_from_db()
-    return document
 
 
 MANUAL = "# Service manual\n\nCheck each valve in spring."
@@ -49,8 +35,7 @@ def test_a_found_title_is_found_anew_for_each_version(collection: Collection) ->
 
 def test_a_file_s_own_title_is_found_anew(collection: Collection) -> None:
     for title in ("Service manual", "Manual of 2027"):
-        content = content_of(files.pdf_file("Check each valve.", title=title), name="m.pdf")
-        document = processed(put_document(collection=collection, content=content, document_id="m.pdf")[0])
+        document = processed(put(collection, files.pdf_file("Check each valve.", title=title), "m.pdf"))
         assert document.title == title
     collections.reprocess_collection(collection=collection)  # by the text that was read
     assert processed(document).title == "Manual of 2027"
