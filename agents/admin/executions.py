@@ -136,12 +136,12 @@ class ModelCallAdmin(SpanAdmin):
         (None, {"fields": ("name", "status", "operation", "execution", "agent_name")}),
         ("Model", {"fields": ("provider", "request_model", "response_model", "parameters_shown", "finish_reason")}),
         ("Messages", {"fields": ("messages_in", "messages_out")}),
-        ("Usage", {"fields": (*USAGE, "cost", "pricing", "reported_cost")}),
+        ("Usage", {"fields": (*USAGE, "cost", "pricing", "reported_cost", "usage_below")}),
         ("Times", {"fields": ("started_at", "completed_at", "duration", "time_to_first_token")}),
         OUTCOME,
         ("Tracing", TRACING),
     )
-    readonly_fields = ("trace", "parameters_shown", "messages_in", "messages_out", "pricing")
+    readonly_fields = ("trace", "parameters_shown", "messages_in", "messages_out", "pricing", "usage_below")
 
     @admin.display(description="Parameters")
     def parameters_shown(self, call: ModelCall) -> str:

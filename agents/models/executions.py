@@ -45,11 +45,7 @@ class Pricing(models.TextChoices):
 
 
 class AgentExecution(Usage, Span):
-    """An agent at work, or a part of its work that is neither a model call nor a tool.
-
-    ``usage_below`` tells that something inside reports what it consumed: agents and chains often repeat the totals of
-    what they contain, so what this row itself says is then shown, but not added up.
-    """
+    """An agent at work, or a part of its work that is neither a model call nor a tool."""
 
     lifecycle = Lifecycle(
         Transition("start", {"pending"}, "running", stamp="started_at"),
@@ -106,7 +102,6 @@ class AgentExecution(Usage, Span):
     result = models.JSONField(null=True, blank=True)
     model_provider = models.CharField(max_length=200, blank=True)
     model_name = models.CharField(max_length=200, blank=True)
-    usage_below = models.BooleanField(default=False, editable=False)
 
     class Meta(OrganizationLog.Meta):
         constraints = [

@@ -160,7 +160,12 @@ def span_indexes(model: str, link: str) -> list[models.Index]:
 
 
 class Usage(models.Model):
-    """What a model consumed. Null is unknown, which isn't 0."""
+    """What a model consumed. Null is unknown, which isn't 0.
+
+    ``usage_below`` tells that something inside reports what it consumed. Agents and chains often repeat the totals of
+    what they contain, and a framework's instrumentation the call that its client's reports too: so what the row itself
+    says is then shown, but not added up.
+    """
 
     input_tokens = models.PositiveBigIntegerField(null=True, blank=True)
     output_tokens = models.PositiveBigIntegerField(null=True, blank=True)
@@ -174,6 +179,11 @@ class Usage(models.Model):
         null=True, blank=True, help_text="Of the output, what the model thought."
     )
     cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True, help_text="US dollars.")
+    usage_below = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Whether something inside reports usage: what stands here repeats it, and isn't added up.",
+    )
 
     class Meta:
         abstract = True

@@ -148,7 +148,8 @@ _SHOWN = f"""
                NOT usage_below AS counted
           FROM agents_agentexecution AS each WHERE place.kind = 0 AND each.id = place.id
         UNION ALL
-        SELECT {_COMMON}, operation, execution_id, model, {_TOKENS}, coalesce(cost, reported_cost), true
+        SELECT {_COMMON}, operation, execution_id, model, {_TOKENS}, coalesce(cost, reported_cost),
+               NOT usage_below
           FROM agents_modelcall AS each WHERE place.kind = 1 AND each.id = place.id
         UNION ALL
         SELECT {_COMMON}, tool_name, execution_id, '', NULL, NULL, NULL, NULL, NULL, true

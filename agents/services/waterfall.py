@@ -55,7 +55,10 @@ _TOLD = """
          WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND usage_below
         UNION ALL
         SELECT id, status, coalesce(cost, reported_cost), input_tokens, output_tokens FROM agents_modelcall
-         WHERE organization_id = %(organization)s AND trace_id = %(trace)s
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND NOT usage_below
+        UNION ALL
+        SELECT id, status, NULL, NULL, NULL FROM agents_modelcall
+         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND usage_below
         UNION ALL
         SELECT id, status, NULL, NULL, NULL FROM agents_toolexecution
          WHERE organization_id = %(organization)s AND trace_id = %(trace)s) AS span

@@ -89,6 +89,9 @@ BEGIN
     IF around <> '{{}}' THEN
         PERFORM agents_mark_usage(around);
     END IF;
+    IF new_calls <> '{{}}' THEN
+        PERFORM agents_mark_calls(new_calls);
+    END IF;
     SELECT array_agg(organization_id), array_agg(trace_id) INTO organizations, touched
       FROM {_TOUCHED} WHERE {waits("n")};
     IF touched IS NOT NULL THEN

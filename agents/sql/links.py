@@ -1,24 +1,6 @@
-"""Links between spans and the executions they are in, and the marks of reported usage, which go up along them."""
+"""Links between spans and the executions they are in."""
 
 from agents.sql.rows import EXECUTIONS, LINK, MODEL_CALLS, TOOL_EXECUTIONS
-
-MARK_USAGE = f"""
-CREATE FUNCTION agents_mark_usage(executions uuid[]) RETURNS void LANGUAGE plpgsql AS $body$
-BEGIN
-    WITH RECURSIVE above AS (
-        SELECT id, parent_execution_id FROM {EXECUTIONS} WHERE id = ANY(executions) AND NOT usage_below
-        UNION
-        SELECT each.id, each.parent_execution_id
-          FROM {EXECUTIONS} AS each JOIN above ON each.id = above.parent_execution_id
-         WHERE NOT each.usage_below
-    )
-    UPDATE {EXECUTIONS} SET usage_below = true FROM above WHERE {EXECUTIONS}.id = above.id;
-END
-$body$;
-COMMENT ON FUNCTION agents_mark_usage(uuid[]) IS
-    'Notes that something inside these executions, and so inside those around them, reports what it consumed.';
-"""
-
 
 # Who has no name of its own works for the agent around it.
 _NAMED = "agent_name = CASE WHEN one.agent_name = '' THEN owner.agent_name ELSE one.agent_name END"

@@ -7,11 +7,11 @@ take turns from the first such statement to the end of their transaction (see :m
 from django.db import migrations
 
 from agents.sql import counting, turns
-from agents.sql.links import ADOPT, MARK_USAGE, link, waits
+from agents.sql.links import ADOPT, link, waits
 from agents.sql.rows import AS_SEEN, EXECUTIONS, HAS_USAGE_OF, LINK, MODEL_CALLS, TOOL_EXECUTIONS, signed
 from agents.sql.statistics import ADD_DURATIONS, DURATION_BUCKET, HISTOGRAM, add_statistics
 from agents.sql.traces import RECOUNT_TRACES, trace_upsert
-from agents.sql.usage import inside
+from agents.sql.usage import MARK_CALLS, MARK_USAGE, inside
 from core.database_functions import make
 
 
@@ -44,6 +44,7 @@ BEGIN
     IF around <> '{{}}' THEN
         PERFORM agents_mark_usage(around);
     END IF;
+    {"PERFORM agents_mark_calls(ARRAY(SELECT id FROM new_rows));" if table == MODEL_CALLS else ""}
     IF EXISTS (SELECT FROM (SELECT DISTINCT organization_id, trace_id FROM new_rows) AS n WHERE {waits("n")}) THEN
         {link(table, "new_rows")}
     END IF;
@@ -70,6 +71,17 @@ def _spread_names() -> str:
     return f"""
         {_planned_now(f"SELECT EXISTS (SELECT FROM {_CHANGES} WHERE {_GOT_A_NAME})")} INTO named;
         IF named THEN{spread}
+        END IF;"""
+
+
+def _mark_calls() -> str:
+    """Return the statements that mark the calls right around those that report usage now, and didn't before."""
+    reports = HAS_USAGE_OF[MODEL_CALLS]
+    newly = f"{reports.format(row='n')} AND NOT {reports.format(row='o')}"
+    return f"""
+        {_planned_now(f"SELECT ARRAY(SELECT n.id FROM {_CHANGES} WHERE {newly})")} INTO around;
+        IF around <> '{{}}' THEN
+            PERFORM agents_mark_calls(around);
         END IF;"""
 
 
@@ -110,6 +122,7 @@ BEGIN
         IF around <> '{{}}' THEN
             PERFORM agents_mark_usage(around);
         END IF;
+        {_mark_calls() if table == MODEL_CALLS else ""}
         {_spread_names() if table == EXECUTIONS else ""}
         {_recount(f"SELECT * FROM ({seen['new_rows']} EXCEPT ALL {seen['old_rows']}) AS each")}
     ELSE
@@ -133,6 +146,7 @@ OPERATIONS = [
     make("agents_begin_report", turns.BEGIN_REPORT),
     make("agents_report_turns", turns.REPORT_TURNS),
     make("agents_mark_usage", MARK_USAGE),
+    make("agents_mark_calls", MARK_CALLS),
     make("agents_adopt", ADOPT),
     make("agents_recount_traces", RECOUNT_TRACES),
     migrations.RunSQL(counting.UNCOUNTED, "DROP TABLE agents_uncounted"),

@@ -45,7 +45,7 @@ TABLES = {
     "model_call": (
         "agents_modelcall",
         f"{COMMON}, {USAGE}, execution_id, operation, provider, request_model, response_model, parameters,"
-        " input_messages, output_messages, finish_reason, reported_cost, pricing, time_to_first_token",
+        " input_messages, output_messages, finish_reason, reported_cost, pricing, time_to_first_token, usage_below",
     ),
     "tool_execution": (
         "agents_toolexecution",
@@ -144,7 +144,7 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
         for place in new.values():
             _name(place)
             if _reports_usage(place.span):
-                _mark_around(place)
+                _mark_around(place, new)
         _copy(cursor, organization_id, new.values(), agents)
         evaluated = [
             (execution, evaluation)
@@ -235,12 +235,27 @@ def _reports_usage(span: Span) -> bool:
     )
 
 
-def _mark_around(place: Place) -> None:
-    """Note in the executions around a span, as far as they are in the batch, that it reports usage."""
+def _mark_around(place: Place, new: dict[Key, Place]) -> None:
+    """Note in what is around a span that it reports usage, as agents.sql.usage does, as far as it is in the batch."""
     around = place.inside
     while around is not None and not around.usage_below:
         around.usage_below = True
         around = around.inside
+    inner = place.span
+    while inner.parent_span_id is not None and inner.kind == "model_call":
+        call = new.get((inner.trace_id, inner.parent_span_id))
+        if call is None or call.usage_below or not _repeats(call.span, inner):
+            break
+        call.usage_below, inner = True, call.span
+
+
+def _repeats(call: Span, inner: Span) -> bool:
+    """Say whether a span right around a model call reports the same call."""
+    return (
+        call.kind == "model_call"
+        and call is not inner
+        and (call.operation == "embeddings") == (inner.operation == "embeddings")
+    )
 
 
 def _work_told(spans: Iterable[Span]) -> dict[bytes, list[UUID | None]]:
@@ -346,6 +361,7 @@ def _model_call(place: Place, agents: dict[str, UUID]) -> bytes:
             pack.amount(_units(span.reported_cost)),
             pack.word(pricing),
             pack.double(None if first is None else first / 1_000),
+            pack.boolean(place.usage_below),
         )
     )
 

@@ -42,6 +42,7 @@ TABLES: dict[str, tuple[str, dict[str, Any]]] = {
             "response_model": "",
             "finish_reason": "",
             "pricing": "no_usage",
+            "usage_below": False,
         },
     ),
     "tool": ("agents_toolexecution", {"tool_name": "search", "tool_type": "", "call_id": "", "permission": "allowed"}),

@@ -188,6 +188,7 @@ FILLINGS = [
             "request_model": "'model ' || n / 3 % 20",
             "response_model": "''",
             "pricing": "'no_usage'",
+            "usage_below": "false",
         },
     ),
     Filling(records.ToolExecution, TASKS, SPAN | {"tool_name": "'tool ' || n / 3 % 50"}),

@@ -1,5 +1,6 @@
 """What follows from spans, whoever writes them: links, usage and traces, attacked with raw SQL."""
 
+import itertools
 import math
 import random
 from collections import defaultdict
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agents.models import AgentExecution, SpanStatistic, Trace
+from agents.models import AgentExecution, ModelCall, SpanStatistic, Trace
 from core.models import Organization
 from tests.agents.spans_kit import LINKS, MODELS, NOON, TABLES, assert_each_is_linked, each_kind, insert, span
 from tests.kit.sql import run
@@ -116,6 +117,57 @@ def test_an_executions_own_usage_marks_those_around_it_and_counts_once(organizat
     assert_all_follows()
 
 
+def repeated() -> set[str]:
+    """Return the names of the model calls that repeat what one right inside reports."""
+    return set(ModelCall.objects.filter(usage_below=True).values_list("name", flat=True))
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("middle", [{}, {"input_tokens": 10}])
+@pytest.mark.parametrize("inner", [{"input_tokens": 10}, {"reported_cost": 1}])
+def test_a_call_that_two_instrumentations_report_counts_once(
+    order: tuple[int, ...], middle: dict[str, Any], inner: dict[str, Any], organization: Organization
+) -> None:
+    calls = [
+        span(1, name="gateway", input_tokens=10),
+        span(2, 1, name="framework", **middle),
+        span(3, 2, name="client", **inner),
+    ]
+    for number in order:
+        insert("modelcall", organization, calls[number])
+    assert repeated() == {"gateway", "framework"}
+    assert Trace.objects.get().input_tokens == inner.get("input_tokens", 0)
+    assert_all_follows()
+
+
+def test_calls_reported_together_count_once(organization: Organization) -> None:
+    insert("execution", organization, span(1, name="agent", input_tokens=10))
+    insert("modelcall", organization, span(3, 2, input_tokens=10), span(2, 1, name="framework", input_tokens=10))
+    assert (below(), repeated()) == ({"agent"}, {"framework"})
+    assert Trace.objects.get().input_tokens == 10
+    assert_all_follows()
+
+
+def test_usage_of_a_call_within_that_comes_later_counts_once(organization: Organization) -> None:
+    insert("modelcall", organization, span(1, name="framework", input_tokens=10), span(2, 1))
+    assert repeated() == set()
+    run("UPDATE agents_modelcall SET output_tokens = 7 WHERE parent_span_id IS NOT NULL")
+    assert repeated() == {"framework"}
+    assert_all_follows()
+
+
+def test_what_is_a_call_of_its_own_counts_beside_the_one_around_it(organization: Organization) -> None:
+    """Such as what a tool asks of a model, an embedding, a call without usage, and one of another trace."""
+    insert("modelcall", organization, span(1, input_tokens=1), span(9, 9, input_tokens=1))
+    insert("tool", organization, span(2, 1))
+    insert("execution", organization, span(3, 1))
+    insert("modelcall", organization, span(4, 2, input_tokens=1), span(5, 3, input_tokens=1), span(6, 1))
+    insert("modelcall", organization, span(7, 1, operation="embeddings", input_tokens=1))
+    insert("modelcall", organization, span(8, 1, trace=b"\7" * 16, input_tokens=1))
+    assert repeated() == set()
+    assert_all_follows()
+
+
 # --- What follows: traces and statistics ---------------------------------------------------------------
 
 
@@ -163,6 +215,7 @@ def random_row(kind: str, chance: random.Random, numbers: list[int]) -> dict[str
         row |= {"agent_type": chance.choice(["agent", "chain"]), "model_name": chance.choice(["", "m1"])}
         row |= {"cost": chance.choice([None, Decimal("0.25")])}
     if kind == "modelcall":
+        row["operation"] = chance.choice(["chat", "chat", "embeddings"])
         cost = chance.choice([None, Decimal("0.0000000001")])
         row |= {"cost": cost, "pricing": "no_usage" if cost is None else "computed"}
         if cost is None and chance.random() < 0.5:
@@ -208,7 +261,7 @@ TOTALS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 
 def usage_of(kind: str, row: Any) -> dict[str, Any]:
     """Return what a row adds to the sums."""
-    if kind == "tool" or (kind == "execution" and row.usage_below):
+    if kind == "tool" or row.usage_below:
         return {**dict.fromkeys(TOTALS, 0), "cost": Decimal(0), "unpriced": 0}
     cost, unpriced = row.cost, 0
     if kind == "execution":
@@ -234,6 +287,7 @@ def assert_all_follows() -> None:
 
 def assert_links_follow(rows: list[tuple[str, Any]]) -> None:
     marked = {row.pk for kind, row in rows if kind == "execution" and row.usage_below}
+    calls = {(row.trace_id, row.span_id): row for kind, row in rows if kind == "modelcall" and row.span_id}
     parents = {row.pk: row.parent_execution_id for kind, row in rows if kind == "execution"}
     for kind, row in rows:
         reports = (
@@ -242,7 +296,10 @@ def assert_links_follow(rows: list[tuple[str, Any]]) -> None:
             else False
         )
         if kind == "modelcall":
-            reports = reports or row.reported_cost is not None
+            reports = reports or row.reported_cost is not None or row.usage_below
+            call = calls.get((row.trace_id, row.parent_span_id))
+            if reports and call not in (None, row) and "embeddings" not in {row.operation, call.operation}:
+                assert call.usage_below, f"{row.name} reports usage, which {call.name} around it doesn't know."
         around = getattr(row, LINKS[kind]) if reports else None
         seen = set()
         while around is not None and around not in seen:

@@ -190,10 +190,11 @@ class ModelCallSerializer(SpanSerializer):
             "cost",
             "pricing",
             "reported_cost",
+            "usage_below",
             "time_to_first_token",
             *SPAN_OUTCOME,
         )
-        read_only_fields: tuple[str, ...] = ("model", "cost", "pricing")
+        read_only_fields: tuple[str, ...] = ("model", "cost", "pricing", "usage_below")
         extra_kwargs: ClassVar = (
             TOKENS
             | OPTIONAL_NAME

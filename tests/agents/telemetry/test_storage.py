@@ -2,7 +2,7 @@
 
 import random
 from decimal import Decimal
-from itertools import permutations
+from itertools import pairwise, permutations
 from uuid import uuid4
 
 import orjson
@@ -16,12 +16,14 @@ from agents.telemetry.spans import Evaluation, Span
 from agents.telemetry.storage import store
 from core.models import Organization
 from tests.factories.core import OrganizationFactory
+from tests.kit.sql import run
 
 from .recount import assert_kept
 
 pytestmark = pytest.mark.django_db
 
 TRACE = bytes(range(16))
+UPDATES = "SELECT n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'agents_modelcall'"
 SECOND = 10**9
 BEGIN = 1_780_000_000 * SECOND
 
@@ -258,6 +260,29 @@ def test_usage_that_is_told_again_inside_is_priced_there(organization: Organizat
     trace = Trace.objects.get()
     assert (trace.input_tokens, trace.cost, trace.unpriced) == (1_000, Decimal("0.0075"), 0)
     assert_kept()
+
+
+@pytest.mark.parametrize("cuts", [(0, 1, 2, 3), (3,), (2, 3), (1, 3)])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_call_that_its_framework_reports_too_counts_once(
+    organization: Organization, order: tuple[int, ...], cuts: tuple[int, ...]
+) -> None:
+    spans = [span(1, None, agent_type="agent", agent_name="Ada"), call(2, 1), call(3, 2)]
+    shuffled = [spans[number] for number in order]
+    for start, end in pairwise((0, *cuts)):
+        store(organization.pk, shuffled[start:end])
+    trace = Trace.objects.get()
+    assert (trace.model_calls, trace.input_tokens, trace.cost) == (2, 1_000, Decimal("0.0075"))
+    assert ModelCall.objects.get(usage_below=True).name == "span 2"
+    assert_kept()
+
+
+def test_what_comes_together_is_written_once(organization: Organization) -> None:
+    nested = [span(1, None, agent_type="agent", agent_name="Ada"), call(2, 1), call(3, 2), call(4, 3)]
+    before = run(UPDATES)
+    store(organization.pk, nested)
+    assert ModelCall.objects.filter(usage_below=True).count() == 2
+    assert run(UPDATES) == before
 
 
 def test_what_changes_and_goes_is_counted_again(organization: Organization) -> None:
