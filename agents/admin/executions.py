@@ -111,7 +111,7 @@ class AgentExecutionAdmin(SpanAdmin):
             f"{used['input_tokens']:,} tokens in ({used['cached_tokens']:,} of them cached)",
             f"{used['output_tokens']:,} out ({used['reasoning_tokens']:,} of them reasoning)",
             dollars(used["cost"])
-            + (f" and {counted(used['unpriced'], 'call')} of unknown cost" if used["unpriced"] else ""),
+            + (f" and {counted(used['unpriced'], 'span')} of unknown cost" if used["unpriced"] else ""),
             counted(used["model_calls"], "model call"),
             counted(used["tool_executions"], "tool execution"),
             f"{used['failures']:,} failed",

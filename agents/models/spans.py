@@ -24,7 +24,6 @@ class SpanStatus(models.TextChoices):
     TIMEOUT = "timeout", "Timed out"
 
 
-OPEN_SPAN = [SpanStatus.PENDING, SpanStatus.RUNNING]
 ENDED_SPAN = [SpanStatus.COMPLETED, SpanStatus.FAILED, SpanStatus.CANCELLED, SpanStatus.TIMEOUT]
 
 
@@ -54,14 +53,6 @@ def kept(function: str) -> list[SharedTrigger]:
     return [NoTruncate(), CountReported(), *(KeepSpans(function, operation) for operation in operations)]
 
 
-class SpanQuerySet(RecordQuerySet):
-    """Reads of spans."""
-
-    def of_trace(self, trace_id: str) -> "SpanQuerySet":
-        """Return the spans of one trace."""
-        return self.filter(trace_id=trace_id)
-
-
 class Span(OrganizationLog):
     """Something that took time: what executions and the calls inside them have in common.
 
@@ -89,7 +80,7 @@ class Span(OrganizationLog):
     error_message = models.TextField(blank=True)
     attributes = models.JSONField(default=dict, blank=True, help_text="What has no field of its own.")
 
-    objects: ClassVar = SpanQuerySet.as_manager()
+    objects: ClassVar = RecordQuerySet.as_manager()
 
     class Meta(OrganizationLog.Meta):
         abstract = True
@@ -181,6 +172,7 @@ class Usage(models.Model):
     cost = models.DecimalField(max_digits=20, decimal_places=10, null=True, blank=True, help_text="US dollars.")
     usage_below = models.BooleanField(
         default=False,
+        db_default=False,
         editable=False,
         help_text="Whether something inside reports usage: what stands here repeats it, and isn't added up.",
     )

@@ -27,19 +27,24 @@ def reprice(*, since: datetime) -> tuple[int, int]:
     seen = changed = 0
     for organization_id in Organization.objects.order_by("pk").values_list("pk", flat=True):
         last: UUID | None = None
-        while calls := _batch(organization_id, since, last):
+        while True:
+            with transaction.atomic():
+                calls = _batch(organization_id, since, last)
+                changed += _reprice(calls)
+            if not calls:
+                break
             last = calls[-1].pk
             seen += len(calls)
-            changed += _reprice(calls)
     return seen, changed
 
 
 def _batch(organization_id: UUID, since: datetime, last: UUID | None) -> list[ModelCall]:
+    """Return the next calls, which nobody changes until the transaction ends."""
     calls = ModelCall.objects.filter(organization_id=organization_id, started_at__gte=since).order_by("pk")
     if last is not None:
         calls = calls.filter(pk__gt=last)
     return list(
-        calls.only(
+        calls.select_for_update(no_key=True).only(
             *("pk", "started_at", "provider", "model", "input_tokens", "output_tokens"),
             *("cached_tokens", "cache_write_tokens", "reasoning_tokens"),
         )[:BATCH]
@@ -51,7 +56,7 @@ def _reprice(calls: list[ModelCall]) -> int:
         price_of(call, provider=call.provider, model=call.model, when=call.started_at.timestamp())  # type: ignore[union-attr]
         for call in calls
     ]
-    with transaction.atomic(), connection.cursor() as cursor:
+    with connection.cursor() as cursor:
         cursor.execute(
             _UPDATE,
             {

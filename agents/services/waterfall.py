@@ -1,6 +1,6 @@
 """What the waterfall of a trace is drawn from: a bounded number of bars, whatever the trace's size."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -87,11 +87,6 @@ class Hidden:
         if cost is not None:
             self.cost = (self.cost or Decimal(0)) + cost
 
-    @property
-    def costs(self) -> str:
-        """Return the cost as people read it."""
-        return "" if self.cost is None else dollars(self.cost)
-
 
 @dataclass
 class Bar:
@@ -105,29 +100,44 @@ class Bar:
     error: str
     failed: bool
     indent: int
-    depth: int
     left: str
     width: str
     started: str
     duration: str
     tokens: int | None
-    cost: str
+    cost: Decimal | None
     counted: bool
-    model: str
     hidden: Hidden | None
     url: str = ""
+
+    @property
+    def figures(self) -> Iterator[tuple[str, str]]:
+        """Yield tokens and cost as people read them: the bar's own, and those of what it holds and isn't drawn."""
+        yield _tokens(self.tokens), _tokens(self.hidden.tokens if self.hidden else None)
+        yield _cost(self.cost), _cost(self.hidden.cost if self.hidden else None)
+
+
+def _tokens(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
+
+
+def _cost(amount: Decimal | None) -> str:
+    return "" if amount is None else dollars(amount)
 
 
 @dataclass
 class Drawing:
-    """The bars of one page, the time axis above them, and where to go from here."""
+    """The bars of one page, the time axis above them, and where to go from here.
+
+    ``levels`` is how many are drawn where there are more.
+    """
 
     bars: list[Bar]
     ticks: list[tuple[str, str]]
     path: list[tuple[str, str]] = field(default_factory=list)
     shown: int = 0
     all: int = 0
-    cut_depth: int | None = None
+    levels: int | None = None
     following: str | None = None
     under: str | None = None
 
@@ -156,7 +166,7 @@ def draw(trace: Trace, tree: traces.Tree, *, under: int | None, begin: int | Non
         path=[(str(row["id"]), row["name"]) for row in named],
         shown=len(page),
         all=len(scope),
-        cut_depth=cut_depth,
+        levels=None if cut_depth is None else cut_depth - base + 1,
         following=tree.ids[places[MOST_BARS]] if len(places) > MOST_BARS else None,
         under=None if under is None else tree.ids[under],
     )
@@ -212,7 +222,6 @@ def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hi
     seconds = row["duration"] if row["duration"] is not None else max(0.0, (ends - started).total_seconds())
     width = max(seconds / whole * 100, THINNEST)
     tokens = [row[name] for name in ("input_tokens", "output_tokens") if row[name] is not None]
-    depth = row["depth"] - base
     return Bar(
         id=str(row["id"]),
         kind=row["kind"],
@@ -221,16 +230,14 @@ def _bar(row: dict[str, Any], begins: datetime, ends: datetime, base: int, *, hi
         status=row["status"],
         error=row["error_type"],
         failed=row["status"] in FAILED,
-        indent=min(depth, DEEPEST),
-        depth=depth,
+        indent=min(row["depth"] - base, DEEPEST),
         left=f"{min(left, 100 - THINNEST):.3f}%",
         width=f"{min(width, 100):.3f}%",
         started=f"+{told(left / 100 * whole)}",
         duration="still open" if row["duration"] is None else told(row["duration"]),
         tokens=sum(tokens) if tokens else None,
-        cost="" if row["cost"] is None else dollars(row["cost"]),
+        cost=None if row["cost"] is None else Decimal(row["cost"]),
         counted=row["counted"],
-        model=row["model"],
         hidden=hidden,
     )
 

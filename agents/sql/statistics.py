@@ -2,7 +2,7 @@
 
 from agents.sql.rows import TOTALS
 
-# Durations are counted in buckets that each end 8 % above the one before, from 10 microseconds to 29 hours.
+# Durations are counted in buckets that each end 8 % above the one before, from 10 microseconds to 27 hours.
 BUCKETS = 300
 RATIO = 1.08
 FINEST = 0.00001

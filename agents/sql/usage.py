@@ -42,13 +42,19 @@ DECLARE
     outer_calls uuid[];
 BEGIN
     -- The new calls that stand within others, and those around others that came before them, and wait still.
+    -- Looked up one by one: joined, rows of a trace that PostgreSQL takes for small would be gone through for each.
     outer_calls := ARRAY(
-        SELECT outer_call.id FROM {MODEL_CALLS} AS inner_call JOIN {MODEL_CALLS} AS outer_call ON {_REPEATS}
-         WHERE inner_call.id = ANY(calls) AND inner_call.parent_span_id IS NOT NULL AND {_INNER_REPORTS}
-        UNION
-        SELECT outer_call.id FROM {MODEL_CALLS} AS outer_call JOIN {MODEL_CALLS} AS inner_call ON {_REPEATS}
-         WHERE outer_call.id = ANY(calls) AND inner_call.execution_id IS NULL
-           AND inner_call.parent_span_id IS NOT NULL AND {_INNER_REPORTS});
+        SELECT id FROM (
+            SELECT (SELECT outer_call.id FROM {MODEL_CALLS} AS outer_call WHERE {_REPEATS}) AS id
+              FROM {MODEL_CALLS} AS inner_call
+             WHERE inner_call.id = ANY(calls) AND inner_call.parent_span_id IS NOT NULL AND {_INNER_REPORTS}
+            UNION
+            SELECT outer_call.id FROM {MODEL_CALLS} AS outer_call
+             WHERE outer_call.id = ANY(calls) AND outer_call.span_id IS NOT NULL
+               AND (SELECT true FROM {MODEL_CALLS} AS inner_call
+                     WHERE inner_call.execution_id IS NULL AND inner_call.parent_span_id IS NOT NULL
+                       AND {_REPEATS} AND {_INNER_REPORTS} LIMIT 1)) AS found
+         WHERE id IS NOT NULL);
     IF outer_calls = '{{}}' THEN
         RETURN;
     END IF;

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 
 from agents.models import Agent, Squad, TaskRun
+from agents.telemetry.mapping import own_name
 from agents.telemetry.spans import Span
 
 REMEMBERED = 60.0  # seconds for which what the database said is believed
@@ -20,10 +21,14 @@ _one_at_a_time = Lock()
 def resolve(organization_id: UUID, spans: Sequence[Span]) -> dict[str, UUID]:
     """Return the agents that the spans name, made if need be; take from the spans what the organization hasn't got.
 
-    Only agents proper join the roster: a chain's or a step's name is no agent's.
+    Only agents proper join the roster: a chain's or a step's name is no agent's, nor is the one of a span that says by
+    id whose it is.
     """
     _drop_strangers(organization_id, spans)
-    names = {span.agent_name for span in spans if span.kind == "execution" and span.agent_type == "agent"} - {""}
+    proper = [span for span in spans if span.kind == "execution" and span.agent_type == "agent"]
+    if any(not span.agent_name for span in proper):
+        _name_by_id(proper)
+    names = {span.agent_name for span in proper if span.agent_id is None}
     now = time.monotonic()
     found = {
         name: known[1]
@@ -57,6 +62,14 @@ def _fetch(organization_id: UUID, names: Iterable[str]) -> dict[str, UUID]:
             Agent.objects.bulk_create(new, ignore_conflicts=True)
         found = dict(alive.values_list("name", "pk"))
     return found
+
+
+def _name_by_id(spans: Sequence[Span]) -> None:
+    """Give those that have no name their agent's on the roster, or else their own."""
+    nameless = [span for span in spans if not span.agent_name]
+    known = dict(Agent.objects.filter(pk__in={span.agent_id for span in nameless}).values_list("pk", "name"))
+    for span in nameless:
+        span.agent_name = known[span.agent_id] if span.agent_id is not None else own_name(span)
 
 
 def _drop_strangers(organization_id: UUID, spans: Sequence[Span]) -> None:

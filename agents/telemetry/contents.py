@@ -15,6 +15,9 @@ EVENTS_RANK = {
 }
 """Where the table puts messages told by span events."""
 
+EMPTY: tuple[Any, ...] = (None, "", [])
+"""Contents that tell nothing."""
+
 _media_type = values.label(LABEL_LIMIT)
 _finish_reason = values.label(100)
 
@@ -65,12 +68,13 @@ def _candidates(field: str, reading: Reading, by_events: list[dict[str, Any]]) -
 
 def _with_whole_answer(candidates: list[Candidate], span: Span) -> list[Candidate]:
     """Put one message in the place of attributes that tell its parts, unless that is one part and no model's call."""
-    parts = [candidate for candidate in candidates if candidate[1] in conventions.ANSWER_PARTS]
+    told = [candidate for candidate in candidates if candidate[2] not in EMPTY]
+    parts = [candidate for candidate in told if candidate[1] in conventions.ANSWER_PARTS]
     if not parts or (len(parts) == 1 and span.kind != MODEL_CALL):
         return candidates
     said = {conventions.ANSWER_PARTS[spelling]: value for _, spelling, value in reversed(parts)}
     whole = (parts[0][0], conventions.MESSAGE_EVENTS_SPELLING, [messages.answer(said)])
-    others = [candidate for candidate in candidates if candidate not in parts]
+    others = [candidate for candidate in told if candidate not in parts]
     return sorted([*others, whole], key=rank_of)
 
 
@@ -95,7 +99,7 @@ def _content(
     """
     bare: tuple[bytes | None, list[dict[str, Any]]] = None, []
     for _, spelling, value in candidates:
-        if value is None or value == "" or value == []:
+        if value in EMPTY:
             continue
         if spelling == conventions.MESSAGE_EVENTS_SPELLING:
             return messages.render(value, role), value
@@ -107,8 +111,8 @@ def _content(
                 return messages.render(unflattened, role), unflattened
             bare = messages.render(unflattened, role), unflattened
             continue
-        if spelling in conventions.JSON_SPELLINGS:
-            value = values.opened(value)
+        if spelling in conventions.JSON_SPELLINGS and (opened := values.opened(value)) is not value:
+            value, media_type = opened, "text/plain"  # what is a text within the JSON isn't JSON once more
         if span.kind == MODEL_CALL or spelling in conventions.MESSAGE_SPELLINGS:
             return messages.read(value, role)
         return messages.content(value, _media_type(media_type) or ""), []

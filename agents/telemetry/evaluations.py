@@ -37,8 +37,8 @@ def write(organization_id: UUID, evaluated: Iterable[tuple[UUID, Evaluation]]) -
 def take_up(organization_id: UUID, waiting: Sequence[UUID]) -> None:
     """Write the feedback of those of these model calls and tool executions that waited for an execution that has come.
 
-    Spans come in any order, most often the inner before the outer. Each is in an execution from one transaction on:
-    that one calls this.
+    Spans come in any order, most often the inner before the outer. Each is in an execution from one transaction on,
+    which calls this if it reports spans. Executions that clients write otherwise take no evaluations up.
     """
     for model in (ModelCall, ToolExecution):
         come = model.objects.filter(pk__in=waiting, execution__isnull=False)

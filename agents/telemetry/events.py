@@ -23,6 +23,7 @@ class Told:
     error_type: str = ""
     error_message: str = ""
     others: list[dict[str, Any]] = field(default_factory=list)
+    left_out: int = 0
 
 
 NONE = Told()
@@ -62,6 +63,8 @@ def _read_other(event: Any, attributes: dict[str, Any], told: Told, span: Span) 
     if len(told.others) < OTHERS_LIMIT:
         kept = {"name": text.name(event.name, 200), "after_ms": round(since_start / 1_000_000, 3)}
         told.others.append({**kept, "attributes": attributes} if attributes else kept)
+    else:
+        told.left_out += 1
 
 
 def _evaluation(attributes: dict[str, Any]) -> Evaluation | None:

@@ -2,9 +2,9 @@
 
 Beside the client's own keys it has ``resource`` (its attributes, at most :data:`RESOURCE_LIMIT` bytes) and
 ``resource_left_out`` (how many more it had), ``scope`` (the instrumentation's name), ``span_kind`` (unless internal),
-``trace_state``, ``events`` and ``links`` that are left, ``dropped`` (how many attributes, events and links the client
-says it dropped) and ``left_out`` (how many attributes we left out, for the whole was too large). A client's key of such
-a name is kept as ``attribute.<name>``.
+``trace_state``, ``events`` and ``links`` that are left, ``evaluations`` (see :mod:`agents.telemetry.evaluations`),
+``dropped`` (how many attributes, events and links the client says it dropped) and ``left_out`` (how many of them we
+left out: the whole was too large, or they were too many). A client's key of such a name becomes ``attribute.<name>``.
 """
 
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from agents.telemetry import conventions, text, values
+from agents.telemetry.events import Told
 
 OURS = frozenset(
     {
@@ -22,10 +23,14 @@ OURS = frozenset(
         "trace_state",
         "events",
         "links",
+        "evaluations",
         "dropped",
         "left_out",
     }
 )
+RENAMED = "attribute."
+"""What goes before a client's key that is one of ours."""
+
 LINKS_LIMIT = 128
 """Links kept: the number that OpenTelemetry's SDKs allow a span by default."""
 
@@ -65,21 +70,25 @@ def resource_json(attributes: dict[str, Any], scope: str) -> bytes:
     return text.dumps(said)[1:-1]
 
 
-def attributes_json(rest: dict[str, Any], resource: bytes, source: Any, events: list[dict[str, Any]]) -> bytes:
+def attributes_json(rest: dict[str, Any], resource: bytes, source: Any, told: Told) -> bytes:
     """Return a span's attributes: ``rest``, what the resource said, and the events and links that are left."""
     if rest and not OURS.isdisjoint(rest):
-        rest = {f"attribute.{key}" if key in OURS else key: value for key, value in rest.items()}
+        rest = {
+            f"{RENAMED}{key}" if key in OURS or key.startswith(RENAMED) else key: value for key, value in rest.items()
+        }
     if (span_kind := SPAN_KINDS.get(source.kind)) is not None:
         rest["span_kind"] = span_kind
     if source.trace_state:
         rest["trace_state"] = text.name(source.trace_state, TRACE_STATE_LIMIT)
-    if events:
-        rest["events"] = events
+    if told.others:
+        rest["events"] = told.others
     if source.links:
         rest["links"] = [_link(link) for link in source.links[:LINKS_LIMIT]]
     dropped = source.dropped_attributes_count + source.dropped_events_count + source.dropped_links_count
     if dropped:
         rest["dropped"] = dropped
+    if left_out := told.left_out + max(0, len(source.links) - LINKS_LIMIT):
+        rest["left_out"] = left_out
     if not rest:
         return b"{" + resource + b"}"
     rendered = text.dumps(rest)
@@ -98,7 +107,7 @@ def _link(link: Any) -> dict[str, Any]:
 def _cut(rest: dict[str, Any]) -> bytes:
     """Cut each value that is too large, and leave out those that would make the whole too large."""
     members: list[bytes] = []
-    size = left_out = 0
+    size, left_out = 0, rest.pop("left_out", 0)
     for key, value in rest.items():
         value = text.clean_value(value)
         rendered = orjson.dumps(value)

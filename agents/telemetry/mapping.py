@@ -140,7 +140,7 @@ def _map(source: Any, resource: _Resource) -> Span:
     contents.set_contents(span, reading, told_by_events)
     if reading.spare:
         reading.leave_spare(kind.record)
-    span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events.others)
+    span.attributes = leftovers.attributes_json(reading.rest, resource.json, source, told_by_events)
     return span
 
 
@@ -195,17 +195,25 @@ def _with_own_operation(kind: Kind, reading: Reading) -> Kind:
 
 
 def _set_names(span: Span, reading: Reading) -> None:
-    """Name an agent's span after its agent and a tool's after its tool, by what else names them, or the span's name."""
-    told = reading.told
+    """Name an agent's span after its agent and a tool's after its tool, by what else names them, or the span's name.
+
+    An agent that is told by its id has a name on the roster.
+    """
     if span.agent_type == "agent" and not span.agent_name:
-        span.agent_name = _node_name(reading.pop("node_name")) or _own_name(span)
+        span.agent_name = _by_node(reading) or ("" if span.agent_id else own_name(span))
     if span.kind == TOOL_EXECUTION and not span.tool_name:
-        span.tool_name = _node_name(reading.pop("node_name")) or _own_name(span)
-    if "node_name" in told:
-        reading.leave(told.pop("node_name"))
+        span.tool_name = _by_node(reading) or own_name(span)
+    if "node_name" in reading.told:
+        reading.leave(reading.told.pop("node_name"))
 
 
-def _own_name(span: Span) -> str:
+def _by_node(reading: Reading) -> str | None:
+    reading.settle("node_name", _node_name)
+    return _node_name(reading.pop("node_name"))
+
+
+def own_name(span: Span) -> str:
+    """Return the name that an agent or a tool has by its span's."""
     for prefix in kinds.NAME_PREFIXES:
         if span.name.startswith(prefix):
             return span.name[len(prefix) :].strip()[:LABEL_LIMIT] or span.name[:LABEL_LIMIT]

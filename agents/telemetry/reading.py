@@ -1,5 +1,6 @@
 """One span's attributes read by the table: the best value of each field, and what is left."""
 
+from collections.abc import Callable
 from typing import Any
 
 from agents.telemetry import values
@@ -99,6 +100,16 @@ class Reading:
         """Take a field's best value out; None if there is none."""
         candidate = self.told.pop(field, None)
         return candidate[2] if candidate is not None else None
+
+    def settle(self, field: str, convert: Callable[[Any], Any]) -> None:
+        """Have a field told by its first spelling whose value makes sense; leave those before it."""
+        while field in self.told and convert(self.told[field][2]) is None:
+            self.leave(self.told.pop(field))
+            spare = [pair for pair in self.spare if pair[0] == field]
+            if spare:
+                best = min(spare, key=lambda pair: rank_of(pair[1]))
+                self.spare.remove(best)
+                self.told[field] = best[1]
 
     def leave(self, candidate: Candidate) -> None:
         """Keep a candidate among the attributes that no row knew."""

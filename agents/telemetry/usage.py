@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from agents.telemetry import values
-from agents.telemetry.reading import Reading
+from agents.telemetry.reading import CONVERTERS, Reading
 
 _LAST = 1_000
 """The rank of what is told here: behind every attribute that tells a field by itself."""
@@ -41,7 +41,9 @@ def spread(reading: Reading) -> None:
             continue
         found, whole = read(candidate[2])
         for name, value in found.items():
-            whole &= told.setdefault(name, (_LAST, candidate[1], value))[2] == value
+            convert = CONVERTERS[name]
+            reading.settle(name, convert)
+            whole &= convert(told.setdefault(name, (_LAST, candidate[1], value))[2]) == convert(value)
         if not (found and whole):
             reading.leave(candidate)
 

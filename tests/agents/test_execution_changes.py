@@ -8,7 +8,13 @@ import pytest
 from django.utils import timezone
 
 from tests.agents.reporting import EXECUTIONS, NOON, SPAN, TRACE, seconds_from_now
-from tests.factories.agents import AgentExecutionFactory, AgentFactory, SquadFactory, TaskRunFactory
+from tests.factories.agents import (
+    AgentExecutionFactory,
+    AgentFactory,
+    ModelCallFactory,
+    SquadFactory,
+    TaskRunFactory,
+)
 from tests.kit.cast import Actor
 
 pytestmark = pytest.mark.django_db
@@ -83,6 +89,23 @@ def test_what_was_reported_can_be_completed_later(teammate: Actor) -> None:
     assert answer.status_code == 200, answer.json()
     assert answer.json().items() >= change.items()
     assert answer.json()["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "change", [{"status": "failed"}, {"status": "timeout", "duration": None}, {"duration": None}, {"duration": 2}]
+)
+def test_what_has_ended_keeps_its_end(change: dict[str, Any], teammate: Actor) -> None:
+    ended = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    call = ModelCallFactory(
+        organization=teammate.organization,
+        status="completed",
+        started_at=ended - timedelta(seconds=2),
+        completed_at=ended,
+    )
+    answer = teammate.by_key.patch(f"/api/v1/model-calls/{call.pk}/", change)
+    assert answer.status_code == 200, answer.json()
+    call.refresh_from_db()
+    assert (call.completed_at, call.status) == (ended, change.get("status", "completed"))
 
 
 @pytest.mark.parametrize("change", [{"output": {"a": 1}}, {"input": [1]}, {"attributes": {}}, {}])

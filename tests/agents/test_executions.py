@@ -146,6 +146,8 @@ def test_times_follow_from_those_given(
         ({"session_id": "x" * 201}, "session_id"),
         ({"task_run": "01a13461-ff40-7cc4-811f-fc025fbcde56"}, "task_run"),
         ({"colour": "red"}, "colour"),
+        ({"started_at": "0001-01-01T00:00:00+14:00", "duration": 1}, "started_at"),
+        ({"completed_at": "9999-12-31T23:59:59-14:00"}, "completed_at"),
     ],
 )
 def test_an_execution_is_refused(

@@ -308,7 +308,12 @@ def test_reprice_computes_costs_anew_and_the_sums_follow(organization: Organizat
     stored(organization, [call(1, trace=2, at=NOON - timedelta(days=9))])
     ModelCall.objects.filter(pricing="computed").update(cost=None, pricing="unknown_model")
     assert Trace.objects.get(trace_id=(1).to_bytes(16)).unpriced == 2
-    assert "1 of 3 model calls" in run("reprice", "--since", "2026-03-04")
+    with CaptureQueriesContext(connection) as queries:
+        assert "1 of 3 model calls" in run("reprice", "--since", "2026-03-04")
+    reads = [
+        query["sql"] for query in queries if query["sql"].startswith("SELECT") and "agents_modelcall" in query["sql"]
+    ]
+    assert all("FOR NO KEY UPDATE" in read for read in reads), "Usage that is told meanwhile would be priced as before."
     trace = Trace.objects.get(trace_id=(1).to_bytes(16))
     assert (trace.cost, trace.unpriced) == (CALL, 1)
     [group] = viewer.by_key.get(MODEL_CALLS, {"start": "2026-03-04T00:00:00Z", "end": "2026-03-05T00:00:00Z"}).json()[

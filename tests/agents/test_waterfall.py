@@ -75,8 +75,8 @@ def test_a_bar_leads_to_its_record(organization: Organization, staff: Staff) -> 
 
 
 def test_what_repeats_is_in_brackets(organization: Organization, staff: Staff) -> None:  # noqa: F811
-    stored(organization, [agent(1, input_tokens=770, output_tokens=7), call(2, 1)])
-    assert re.search(r"<span title=\"[^\"]*\">\(777\)</span>", page(staff.client))
+    stored(organization, [agent(1, input_tokens=770, output_tokens=7, reported_cost=Decimal("0.25")), call(2, 1)])
+    assert re.findall(r"<span title=\"[^\"]*\">\(([^)]*)\)</span>", page(staff.client)) == ["777", "$0.25"]
 
 
 def test_text_of_clients_is_text(organization: Organization, staff: Staff) -> None:  # noqa: F811
@@ -101,6 +101,7 @@ def test_deep_spans_of_a_large_trace_are_opened_by_links(
     assert "11 of 2,011 spans are drawn." in html
     more = re.findall(r'href="\?under=([^"]*)">\+ ([\d,]+) inside', html)
     assert [number for _, number in more] == ["200"] * 10
+    assert "Those deeper than 2 levels are behind" in html
     inner = page(staff.client, under=more[0][0])
     assert len(bars(inner)) == 201
     assert "Only what is under" in inner
@@ -145,6 +146,15 @@ def test_what_is_hidden_tells_its_failures_tokens_and_cost(
         "step 6": [(reverse("admin:agents_agentexecution_change", args=(first_step.pk,)), "3")],
     }
     assert [name for name, row in rows.items() if "waterfall-failed" in row] == ["step 4", "step 6"]
+
+
+def test_what_counts_stands_beside_what_is_inside(organization: Organization, staff: Staff) -> None:  # noqa: F811
+    """A call with 600 tools, of which one asks a model."""
+    inside = [*(tool(number, 2, after=number / 1_000) for number in range(10, 610)), call(3, 10)]
+    stored(organization, [agent(1), call(2, 1), *inside])
+    html = page(staff.client)
+    [around, *_] = [row for row in re.findall(r"<tr.*?</tr>", html, re.DOTALL) if "+ 601 inside" in row]
+    assert re.findall(r">([^<>]*) <span[^>]*>Σ ([^<]*)<", around) == [("1,100", "1,100"), ("$0.0035", "$0.0035")]
 
 
 @pytest.mark.parametrize(

@@ -105,15 +105,15 @@ class Stored:
 
     @cached_property
     def executions(self) -> list[AgentExecution]:
-        return list(AgentExecution.objects.of_trace(self.trace_id).order_by("started_at"))
+        return list(AgentExecution.objects.filter(trace_id=self.trace_id).order_by("started_at"))
 
     @cached_property
     def calls(self) -> list[ModelCall]:
-        return list(ModelCall.objects.of_trace(self.trace_id).order_by("started_at"))
+        return list(ModelCall.objects.filter(trace_id=self.trace_id).order_by("started_at"))
 
     @cached_property
     def tools(self) -> list[ToolExecution]:
-        return list(ToolExecution.objects.of_trace(self.trace_id).order_by("started_at"))
+        return list(ToolExecution.objects.filter(trace_id=self.trace_id).order_by("started_at"))
 
     @property
     def rows(self) -> list[Row]:

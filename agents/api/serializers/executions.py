@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from agents.api.serializers.work import ActionSerializer
 from agents.models import AgentExecution, ModelCall, ToolExecution
+from agents.models.spans import ENDED_SPAN
 from agents.prices import UNITS, price_of
 from agents.services.spans import TimesError, settle
 from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer
@@ -78,7 +79,7 @@ class SpanSerializer(RecordSerializer):
         before = self.instance
         kept = {"status": getattr(before, "status", None), "started_at": getattr(before, "started_at", None)}
         given = kept | {name: attrs[name] for name in TIMES if name in attrs}
-        if before is not None and "duration" not in given and given["status"] == before.status:
+        if before is not None and given.get("duration") is None and _stands(before.status, given["status"]):
             given.setdefault("completed_at", before.completed_at)
         try:
             times = settle(
@@ -91,6 +92,11 @@ class SpanSerializer(RecordSerializer):
         except TimesError as error:
             raise serializers.ValidationError({error.field: str(error)}, "invalid") from error
         return {"status": times.status, "started_at": times.started_at, "completed_at": times.completed_at}
+
+
+def _stands(before: str, after: str | None) -> bool:
+    """Say whether a change of status leaves the time at which it ended as it was."""
+    return before == after or (before in ENDED_SPAN and after in ENDED_SPAN)
 
 
 SPAN_FIELDS = (*RECORD_FIELDS, "name", *TIMES, *IDENTITY, "agent_name", "session_id", "correlation_id")

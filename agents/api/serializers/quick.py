@@ -6,7 +6,7 @@ unusual, is left to the serializer, which tells all errors.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -165,7 +165,10 @@ def _moment(text: str | None) -> datetime | None:
         raise Unusual from error
     if moment.tzinfo is None:
         raise Unusual
-    return moment
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise Unusual from error
 
 
 def _units(cost: Decimal) -> int:

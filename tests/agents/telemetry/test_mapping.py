@@ -8,7 +8,7 @@ import orjson
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from agents.telemetry import text
+from agents.telemetry import events, leftovers, text
 from agents.telemetry.conventions import MESSAGE_EVENTS_SPELLING
 from agents.telemetry.spans import Evaluation, Span
 from tests.agents.telemetry.otlp_kit import (
@@ -165,6 +165,17 @@ def test_links_and_other_events_stay_with_the_span():
         "links": [{"trace_id": "74" * 16, "span_id": "73" * 8, "attributes": {"why": "retry"}}],
         "dropped": 3,
     }
+
+
+def test_events_and_links_beyond_so_many_are_counted():
+    request = ExportTraceServiceRequest()
+    span = add_span(request)
+    for number in range(leftovers.LINKS_LIMIT + 3):
+        span.links.add(trace_id=b"t" * 16, span_id=number.to_bytes(8, "big"))
+    for _ in range(events.OTHERS_LIMIT + 4):
+        add_event(span, "checkpoint", {})
+    said = json.loads(only(mapped(request)).attributes)
+    assert (len(said["links"]), len(said["events"]), said["left_out"]) == (128, 128, 7)
 
 
 @pytest.mark.parametrize(

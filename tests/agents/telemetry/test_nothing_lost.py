@@ -86,6 +86,13 @@ def test_a_requested_model_is_kept_beside_the_one_that_answered(operation: str, 
     assert json.loads(same.attributes) == {}
 
 
+@pytest.mark.parametrize(("kind", "field"), [("AGENT", "agent_name"), ("TOOL", "tool_name")])
+def test_a_name_that_makes_no_sense_stays_and_the_next_is_taken(kind: str, field: str) -> None:
+    span = map_one({"openinference.span.kind": kind, "graph.node.name": ["a"], "graph.node.id": "planner"})
+    assert getattr(span, field) == "planner"
+    assert json.loads(span.attributes) == {"graph.node.name": ["a"]}
+
+
 def test_all_parameters_of_a_span_that_is_no_model_call_stay() -> None:
     said = {"gen_ai.request.temperature": 0.5, "gen_ai.request.top_p": 1, "llm.invocation_parameters": '{"seed": 7}'}
     span = map_one({"gen_ai.operation.name": "invoke_agent", **said})

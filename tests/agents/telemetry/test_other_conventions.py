@@ -135,6 +135,20 @@ def test_attributes_of_their_own_are_believed_before_an_object() -> None:
     assert json.loads(span.attributes) == usage
 
 
+def test_attributes_that_make_no_sense_leave_the_field_to_an_object() -> None:
+    wrong = {"gen_ai.usage.input_tokens": -1}
+    usage = {"langfuse.observation.usage_details": '{"input": 7, "output": 5}'}
+    span = map_one({**wrong, **usage})
+    assert (span.input_tokens, span.output_tokens, json.loads(span.attributes)) == (7, 5, wrong)
+
+
+def test_an_object_that_says_the_same_in_other_words_goes() -> None:
+    told = {"gen_ai.usage.cost": 0.5, "gen_ai.usage.input_tokens": "10"}
+    costs = {"langfuse.observation.cost_details": '{"total": 0.5}'}
+    span = map_one({**told, **costs, "langfuse.observation.usage_details": '{"input": 10}'})
+    assert (span.input_tokens, span.reported_cost, json.loads(span.attributes)) == (10, Decimal("0.5"), {})
+
+
 def langfuse_failure(code: int, message: str, level: str, explained: str) -> Span:
     request = ExportTraceServiceRequest()
     said: dict[str, str] = {"langfuse.observation.level": level, "langfuse.observation.status_message": explained}
@@ -277,6 +291,23 @@ def test_vercels_tool() -> None:
     assert (span.kind, span.tool_name, span.tool_call_id) == ("tool_execution", "weather", "call_1")
     assert (parsed(span.input), parsed(span.output)) == ({"city": "Paris"}, "sunny")
     assert parsed(span.attributes) == {}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [('"sunny"', "sunny"), ('"[1]"', "[1]"), ('"{}"', "{}"), ("[1]", [1]), ("42", 42), ("sunny", "sunny")],
+)
+def test_a_text_within_json_is_a_text(said: str, expected: Any) -> None:
+    span = map_one({"ai.operationId": "ai.toolCall", "ai.toolCall.name": "weather", "ai.toolCall.result": said})
+    assert parsed(span.output) == expected
+
+
+@pytest.mark.parametrize("empty", ["", []])
+@pytest.mark.parametrize("full", ["ai.response.object", "output.value"])
+@pytest.mark.parametrize("operation", ["ai.generateObject.doGenerate", "ai.generateObject"])
+def test_an_empty_part_hides_nothing(operation: str, full: str, empty: Any) -> None:
+    span = map_one({"ai.operationId": operation, "ai.response.text": empty, full: '{"a": 1}'})
+    assert "a" in json.dumps(parsed(span.output)), span.output
 
 
 @pytest.mark.parametrize("quote", [str, json.dumps])

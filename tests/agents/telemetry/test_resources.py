@@ -53,6 +53,17 @@ def test_resource_and_scope_are_kept_beside_the_attributes():
     }
 
 
+def test_no_attribute_passes_for_one_of_ours():
+    said = {"resource": 1, "attribute.resource": 2, "evaluations": [], "left_out": 3, "attribute": 4}
+    assert json.loads(map_one(said).attributes) == {
+        "attribute.resource": 1,
+        "attribute.attribute.resource": 2,
+        "attribute.evaluations": [],
+        "attribute.left_out": 3,
+        "attribute": 4,
+    }
+
+
 def test_all_that_a_resource_says_is_kept() -> None:
     said = {"team": "blue", "cloud.region": "eu-1", "k8s.labels": {"app": ["a", 1]}, "empty": "", "nul": "a\x00"}
     assert json.loads(map_with(said).attributes)["resource"] == {

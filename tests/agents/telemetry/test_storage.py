@@ -15,6 +15,7 @@ from agents.telemetry import storage
 from agents.telemetry.spans import Evaluation, Span
 from agents.telemetry.storage import store
 from core.models import Organization
+from tests.factories.agents import AgentFactory
 from tests.factories.core import OrganizationFactory
 from tests.kit.sql import run
 
@@ -212,6 +213,25 @@ def test_another_organization_s_work_is_no_work_of_ours(organization: Organizati
     store(organization.pk, [span(1, None, task_run_id=uuid4(), squad_id=uuid4(), agent_id=uuid4())])
     execution = AgentExecution.objects.get()
     assert (execution.task_run, execution.squad, execution.agent) == (None, None, None)
+
+
+def test_an_agent_that_is_told_by_its_id_is_not_made_by_a_name(organization: Organization) -> None:
+    ada = AgentFactory(organization=organization, name="Ada")
+    spans = [
+        span(1, None, agent_type="agent", agent_id=ada.pk),
+        span(2, None, agent_type="agent", agent_id=ada.pk, agent_name="Countess"),
+        span(3, None, agent_type="agent", agent_id=AgentFactory().pk),
+        call(4, 1),
+    ]
+    store(organization.pk, spans)
+    rows = AgentExecution.objects.order_by("started_at")
+    assert list(rows.values_list("agent__name", "agent_name")) == [
+        ("Ada", "Ada"),
+        ("Ada", "Countess"),
+        ("span 3", "span 3"),
+    ]
+    assert ModelCall.objects.get().agent_name == "Ada"
+    assert set(Agent.objects.filter(organization=organization).values_list("name", flat=True)) == {"Ada", "span 3"}
 
 
 def test_unknown_models_have_no_cost_and_say_so(organization: Organization) -> None:
