@@ -90,7 +90,7 @@ def test_other_methods_are_refused_and_write_nothing(
             for method in METHODS
             if method not in known
             for name, client in clients.items()
-            if name in ("anonymous", "owner", "viewer", "stranger")
+            if name in ("anonymous", "owner")
         }
     assert {case: status for case, status in got.items() if status not in possible} == {}
     if route.viewset:

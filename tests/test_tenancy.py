@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 
 import django_filters
 import pytest
+from django.core.exceptions import FieldDoesNotExist
 from django.db import connection, models, transaction
 
 from core.models import AuditEvent, Organization, Role
@@ -194,10 +195,19 @@ def test_cursors_of_another_organization_open_nothing(
             theirs.assert_unseen(owner.client.get(f"{route.path()}?{query}&count=exact"), route)
 
 
+def referred_to(each: Any, route: Route) -> set[type[models.Model]]:
+    """Return the models that a filter by id may refer to: the one that its column leads to, or all."""
+    try:
+        field = route.model._meta.get_field((each.field_name or "").split("__")[0].removesuffix("_id"))
+    except FieldDoesNotExist:
+        return set(our_models())
+    return {field.related_model} if field.related_model in our_models() else set(our_models())  # type: ignore[arg-type]
+
+
 def pairs_to_filter_by(each: Any, route: Route, theirs: Theirs) -> Iterator[tuple[str, str]]:
     """Yield pairs of a value that only the other organization's rows have, and one that nothing has."""
     if isinstance(each, django_filters.UUIDFilter | django_filters.ModelChoiceFilter):
-        yield from ((str(row.pk), str(uuid.uuid4())) for row in theirs.rows.values())
+        yield from ((str(theirs.rows[model].pk), str(uuid.uuid4())) for model in referred_to(each, route))
         return
     row = theirs.rows[route.model]
     for field in row._meta.concrete_fields:
@@ -305,10 +315,19 @@ def test_references_to_theirs_are_answered_like_those_to_nothing(newcomer: Actor
 def test_a_body_never_chooses_the_organization(newcomer: Actor, other_organization: Organization) -> None:
     owner, organization = newcomer, newcomer.organization
 
+    counts = [
+        rows_of(model, other_organization)
+        .order_by()
+        .values(of=models.Value(model.__name__))
+        .values_list("of", models.Count("pk"))
+        for model in our_models()
+    ]
+
     def in_theirs() -> dict[str, int]:
-        return {model.__name__: rows_of(model, other_organization).count() for model in our_models()}
+        return dict(counts[0].union(*counts[1:], all=True))
 
     before = in_theirs()
+    assert len(before) == len(counts)
     for row in BODIED:
         for name in ("organization", "organization_id"):
             with transaction.atomic():

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 THOROUGH = os.environ.get("SCHEMATHESIS") == "thorough"
 CONFIG = SchemathesisConfig.from_dict(
     {
-        "generation": {"max-examples": 50 if THOROUGH else 5, "deterministic": True, "database": "none"},
+        "generation": {"max-examples": 50 if THOROUGH else 3, "deterministic": True, "database": "none"},
         "phases": {"coverage": {"enabled": THOROUGH}, "stateful": {"enabled": False}},
         "checks": {
             # These three don't hold, and needn't. A valid form doesn't make a request acceptable (a cursor is
