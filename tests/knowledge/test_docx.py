@@ -136,6 +136,32 @@ def test_a_row_of_one_cell_is_a_frame_around_blocks() -> None:
     )
 
 
+def test_a_row_s_cells_begin_no_heading() -> None:
+    inner = table(cell(paragraph(run("# x"))) + cell(paragraph(run("y"))))
+    one = cell(paragraph(run("#"))) + cell(paragraph(run("Name")))
+    two = cell(paragraph(run("1"), "Heading1")) + cell(paragraph(run("a"), "ListBullet"), inner)
+    found = extract(content_type=DOCX, original=docx_of(table(one, two)), text=None)
+    assert (found.text, found.headings) == ("\\# | Name\n1 | a # x | y", [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "style", "text"),
+    [
+        (("Total", "-----"), "", "Total\n\\-----"),
+        (("&lt;!-- one",), "", "\\&lt;!-- one"),
+        (("one", "# two"), "ListBullet", "- one\n\\# two"),
+        (("one", "  ## two"), "", "one\n\\  ## two"),
+    ],
+)
+def test_text_that_looks_like_markdown_hides_no_heading_and_is_none(
+    lines: tuple[str, ...], style: str, text: str
+) -> None:
+    body = paragraph("<w:r><w:br/></w:r>".join(map(run, lines)), style) + paragraph(run("*After* #"), "Heading1")
+    found = extract(content_type=DOCX, original=docx_of(body), text=None)
+    assert found.text == f"{text.replace('&lt;', '<')}\n\n# *After* #"
+    assert [heading.text for heading in found.headings] == ["*After* #"]
+
+
 def test_a_cell_over_several_rows_is_in_each() -> None:
     def merged(inner: str, value: str) -> str:
         return cell(paragraph(inner), properties=f"<w:gridSpan w:val='2'/><w:vMerge w:val='{value}'/>")

@@ -81,6 +81,13 @@ def test_comments_hold_no_headings() -> None:
     assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
 
 
+@pytest.mark.parametrize(
+    "text", ["- <!-- a\n\n# One\n", "- <!--\n# One\n", "- <!-- a\n  # b\n-->\n# One\n", "> <!--\n\n# One"]
+)
+def test_a_comment_ends_with_what_it_stands_in(text: str) -> None:
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "One")]
+
+
 @pytest.mark.parametrize("attributes", ["{#leave}", "{.wide #leave}", "{: #leave }"])
 def test_attributes_of_a_heading_are_no_part_of_it(attributes: str) -> None:
     text = f"# Leave {attributes}\n\n## {{x}} set {{1}}\n"
