@@ -44,6 +44,13 @@ class Extracted:
     headings: list[Heading] = field(default_factory=list)
 
 
+def too_long(most_characters: int) -> UnreadableError:
+    """Return the refusal of a text with more characters than are taken."""
+    return UnreadableError(
+        f"Its text has more than {most_characters:,} characters, which is the most that is taken. Split it."
+    )
+
+
 def essence(content_type: str) -> str:
     """Return a media type without its parameters, in lower case (WHATWG, MIME Sniffing, section 4.3)."""
     return content_type.partition(";")[0].strip().lower()

@@ -66,8 +66,6 @@ def _check(content: bytes) -> None:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         # A NotImplementedError is zipfile's, of an archive of a later format.
         raise UnreadableError("It isn't a Word document (DOCX), or it is broken.") from error
-    if "word/document.xml" not in {part.filename for part in parts}:
-        raise UnreadableError("It isn't a Word document (DOCX): it has no “word/document.xml”.")
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNPACKED:
         raise UnreadableError(f"It unpacks to more than {MOST_UNPACKED // 1024**2} MB, and isn't opened.")
 
