@@ -5,7 +5,7 @@ from typing import Any
 
 from knowledge.extraction.base import Text, one_line
 from knowledge.extraction.markup import escaped, fenced, heading_line
-from knowledge.extraction.plain import decode
+from knowledge.extraction.plain import decode, known, needs_charset
 
 UNSEEN = frozenset(
     {
@@ -36,8 +36,7 @@ def read(content: bytes, charset: str = "", language: str = "") -> Text:
     """Return the page's text and title. ``charset`` is the one that it came with, and counts before its own."""
     from selectolax.lexbor import LexborHTMLParser
 
-    declared = DECLARED.search(content, 0, 4096)
-    tree = LexborHTMLParser(decode(content, charset or (declared[1].decode() if declared else ""), language))
+    tree = LexborHTMLParser(decode(content, charset or _declared(content), language))
     title = tree.css_first("head > title")  # those of drawings are further down
     root = next(filter(None, (_only(tree, selector) for selector in MAINS)), tree.body)
     text = ""
@@ -46,6 +45,17 @@ def read(content: bytes, charset: str = "", language: str = "") -> Text:
         writer.walk(root)
         text = "\n\n".join(writer.blocks)
     return Text(text, one_line(title.text()) if title else "")
+
+
+def _declared(content: bytes) -> str:
+    """Return the encoding that a page's own element says.
+
+    That was read as ASCII, so it can't be UTF-16 (WHATWG, HTML, section 13.2.3.2); and nobody but an attacker declares
+    UTF-7. Of the encodings whose bytes look like ASCII, browsers know ISO-2022-JP alone.
+    """
+    found = DECLARED.search(content, 0, 4096)
+    charset = known(found[1].decode()) if found else ""
+    return "utf-8" if needs_charset(charset) and charset != "iso2022_jp" else charset
 
 
 def _only(tree: Any, selector: str) -> Any:

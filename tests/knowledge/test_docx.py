@@ -1,6 +1,7 @@
 """What is read of Word documents that people have worked on: all that they show, and nothing that is gone."""
 
 import io
+import zipfile
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from docx import Document
 from docx.enum.style import WD_STYLE_TYPE
 
 from knowledge.extraction.base import DOCX
-from knowledge.services.extraction import UnreadableError, extract
-from tests.knowledge.files import docx_of
+from knowledge.services.extraction import UnreadableError, extract, type_of
+from tests.knowledge.files import docx_file, docx_of
 
 
 def read(body: str, **notes: str) -> str:
@@ -30,6 +31,19 @@ def cell(*blocks: str, properties: str = "") -> str:
 
 def table(*rows: str) -> str:
     return f"<w:tbl><w:tblPr/><w:tblGrid/>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+
+
+def test_the_main_part_may_have_any_name() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(docx_file())) as whole, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in whole.namelist():
+            renamed = name.replace("word/document.xml", "word/document2.xml").replace("document.xml.", "document2.xml.")
+            made.writestr(renamed, whole.read(name).replace(b"word/document.xml", b"word/document2.xml"))
+    content = file.getvalue()
+    assert type_of(declared="application/zip", name="a", content=content) == DOCX
+    found = extract(content_type=DOCX, original=content, text=None)
+    assert found == extract(content_type=DOCX, original=docx_file(), text=None)
+    assert found.title == "Service manual"
 
 
 BOX = f"<w:txbxContent>{paragraph(run('in a box'))}</w:txbxContent>"

@@ -149,3 +149,14 @@ def test_html_is_read_in_the_encoding_that_it_declares(encoding: str) -> None:
     word = "Größe" if encoding != "cp1251" else "Размер"
     page = f'<meta charset="{encoding}"><p>{word}</p>'.encode(encoding)
     assert word in read(page).text
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16le", "UTF-32", "utf-7", "hz-gb-2312", "iso-2022-kr"])
+@pytest.mark.parametrize("word", ["Größe", "Größen", "Größe2", "Größe 3", "+AGE-, ~{VPND~}"])
+def test_a_page_does_not_declare_what_it_cannot_be(charset: str, word: str) -> None:
+    assert read(f'<meta charset="{charset}"><p>{word}'.encode()).text == word
+    assert read(f'<meta charset="{charset}"><p>Größe'.encode("cp1252")).text == "Größe"
+
+
+def test_a_page_may_declare_iso_2022_jp() -> None:
+    assert read('<meta charset="iso-2022-jp"><p>検索'.encode("iso-2022-jp")).text == "検索"
