@@ -8,6 +8,7 @@ XHTML = "application/xhtml+xml"
 RST = "text/x-rst"
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PAGE = "Page"  # and its number: what the heading of a page is
 
 
 class UnreadableError(Exception):

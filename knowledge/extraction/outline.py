@@ -4,7 +4,7 @@ import re
 from itertools import pairwise
 from typing import Any
 
-from knowledge.extraction.base import DOCX, HTML, MARKDOWN, RST, XHTML, Heading, one_line
+from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PAGE, RST, XHTML, Heading, one_line
 from knowledge.extraction.frontmatter import front_matter
 
 MADE = frozenset({HTML, XHTML, DOCX})  # whose extracted text is Markdown as extraction.markup writes it
@@ -92,7 +92,7 @@ def pages(text: str) -> list[Heading]:
     if "\f" not in text:
         return []
     begins = [0, *(found.end() for found in re.finditer("\f", text))]
-    return [Heading(start, start, 0, f"Page {number}") for number, start in enumerate(begins, 1)]
+    return [Heading(start, start, 0, f"{PAGE} {number}") for number, start in enumerate(begins, 1)]
 
 
 def outline(text: str, content_type: str) -> list[Heading]:

@@ -14,7 +14,7 @@ from knowledge.services.search import Hit, Mode, Question, search
 from knowledge.sql import words
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
-from tests.knowledge.library import shelve
+from tests.knowledge.library import processed, put, shelve
 
 pytestmark = pytest.mark.django_db
 
@@ -168,6 +168,14 @@ def test_a_word_that_is_dropped_in_one_language_still_finds_in_the_other(collect
     shelve(collection, "The war ended in autumn.", "A treaty followed.", title="History")
     shelve(collection, "Das Wetter war gut.", "Es regnete.", title="Wetter", language="de")
     assert [hit.text for hit in ask(collection, "war")] == ["The war ended in autumn."]
+
+
+def test_the_name_of_a_page_is_no_word_of_its_passages(collection: Collection) -> None:
+    document = processed(put(collection, "Check each valve.\fOil the pump.", "manual.txt"))
+    processed(put(collection, "# Turning\n\n## Page 2\n\nTurn the page.", "paper.md"))
+    assert document.chunks.get().heading_path == ["manual.txt", "Page 1"]
+    assert [hit.text for hit in ask(collection, "page")] == ["Turn the page."]
+    assert [hit.text for hit in ask(collection, "manual")] == [document.chunks.get().text]
 
 
 def test_a_passage_is_stored_by_its_words(collection: Collection) -> None:
