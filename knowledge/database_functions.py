@@ -60,9 +60,10 @@ BEGIN
             NEW.indexed_version := 0;
             NEW.lease_token := NULL;
             NEW.lease_expires_at := NULL;
-            IF NEW.status <> 'failed' THEN
-                NEW.status := 'pending';  -- what it is once restored
-            END IF;
+            -- What it is once restored: it has no chunks any more, whatever became of it before.
+            NEW.status := 'pending';
+            NEW.error := '';
+            NEW.attempts := 0;
         END IF;
     END IF;
     RETURN NEW;

@@ -19,8 +19,11 @@ from knowledge.services import processing, reembedding
 
 QUEUE = jobs.long_queue("knowledge")
 DOCUMENT, COLLECTION = "knowledge document ", "knowledge collection "  # begins of what tells a job from others
+LATER = " later"  # the end of it, of one that waits for its time
 ENQUEUED_AT_ONCE = 500
-SLICE_SECONDS = 20.0  # how long others wait at most where each thread has a long job; what is read of a file isn't cut
+# How long others wait where each thread has a long job; longer for large documents, since reading and splitting aren't
+# cut, and embedding goes on for a multiple of what they took (see processing.PREPARED).
+SLICE_SECONDS = 20.0
 SMALL_BYTES = 32 * 2**10  # a few seconds of the default embedder
 MOST_COUNTED = 255
 COLLECTION_PRIORITY = -4  # as a document of half a megabyte: search goes on meanwhile
@@ -66,9 +69,11 @@ def find_work() -> None:
 def enqueue_document(document_id: UUID, *, at: datetime | None = None) -> None:
     """Enqueue the processing of a document, whose row the transaction has changed and so holds, for a time or for now.
 
-    A job that waits already will do: it can't start on the document before the transaction ends.
+    A job that waits already will do: it can't start on the document before the transaction ends. But none that waits
+    for a time will do for now.
     """
-    job = process_document.options(once=f"{DOCUMENT}{document_id}", priority=priority_of(document_id), at=at)
+    word = f"{DOCUMENT}{document_id}{LATER if at else ''}"
+    job = process_document.options(once=word, priority=priority_of(document_id), at=at)
     job.enqueue(document_id=str(document_id))
 
 

@@ -49,7 +49,11 @@ class UploadForm(forms.Form):
     uploads = SeveralFilesField(
         label="Files", help_text="Text, Markdown, HTML, PDF or DOCX. A file's name is the document's id."
     )
-    language = forms.ChoiceField(choices=[("", "As the text tells"), *Language.choices], required=False)
+    language = forms.ChoiceField(
+        choices=[("", "As the text tells"), *Language.choices],
+        required=False,
+        help_text="Where none is chosen, a document that is there already keeps its own.",
+    )
 
 
 class CollectionForm(RecordForm):
@@ -68,13 +72,14 @@ class CollectionForm(RecordForm):
 
 def upload(request: HttpRequest, collection: Collection, uploads: list[Any], language: str) -> None:
     """Make documents of files. One that is refused stays out, and the others come in."""
+    said = {"language": language} if language else {}
     for file in uploads:
         try:
             content = documents.content_of(
                 documents.read_bounded(file), declared=file.content_type or "", name=file.name
             )
             document, outcome = documents.put_document(
-                collection=collection, content=content, document_id=file.name, language=language
+                collection=collection, content=content, document_id=file.name, **said
             )
         except (documents.ContentRefusedError, ConflictError) as error:
             messages.error(request, f"“{file.name}”: {error}")
@@ -219,7 +224,8 @@ class DocumentAdmin(DownloadMixin, RecordAdmin):
 
     def send(self, request: HttpRequest, record: Document) -> HttpResponseBase:
         """Answer with the newest version's content."""
-        version = record.versions.select_related("document").filter(version=record.version).first()
+        versions = record.versions.select_related("document").defer("draft")
+        version = versions.filter(version=record.version).first()
         if version is None:
             raise Http404
         return send(request, version)

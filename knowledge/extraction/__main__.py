@@ -23,6 +23,7 @@ from knowledge.extraction.base import (
     UnreadableError,
     cleaned,
     essence,
+    too_long,
 )
 from knowledge.extraction.frontmatter import front_matter
 
@@ -56,9 +57,7 @@ def main(
 
 def _checked(text: str, most_characters: int) -> str:
     if len(text) > most_characters:
-        raise UnreadableError(
-            f"Its text has more than {most_characters:,} characters, which is the most that is taken. Split it."
-        )
+        raise too_long(most_characters)
     if not text.strip():
         raise UnreadableError("It has no text.")
     return text

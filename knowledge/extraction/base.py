@@ -8,6 +8,7 @@ XHTML = "application/xhtml+xml"
 RST = "text/x-rst"
 PDF = "application/pdf"
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+PAGE = "Page"  # and its number: what the heading of a page is
 
 
 class UnreadableError(Exception):
@@ -42,6 +43,13 @@ class Extracted:
     text: str
     title: str = ""
     headings: list[Heading] = field(default_factory=list)
+
+
+def too_long(most_characters: int) -> UnreadableError:
+    """Return the refusal of a text with more characters than are taken."""
+    return UnreadableError(
+        f"Its text has more than {most_characters:,} characters, which is the most that is taken. Split it."
+    )
 
 
 def essence(content_type: str) -> str:

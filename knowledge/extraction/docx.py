@@ -11,7 +11,7 @@ import zipfile
 from typing import Any
 
 from knowledge.extraction.base import Text, UnreadableError, one_line
-from knowledge.extraction.html import MARKUP
+from knowledge.extraction.markup import escaped, heading_line
 
 MOST_PARTS = 10_000
 MOST_UNPACKED = 200 * 1024 * 1024  # bytes of all parts; one of text alone is some 40 times smaller
@@ -66,8 +66,6 @@ def _check(content: bytes) -> None:
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         # A NotImplementedError is zipfile's, of an archive of a later format.
         raise UnreadableError("It isn't a Word document (DOCX), or it is broken.") from error
-    if "word/document.xml" not in {part.filename for part in parts}:
-        raise UnreadableError("It isn't a Word document (DOCX): it has no “word/document.xml”.")
     if len(parts) > MOST_PARTS or sum(part.file_size for part in parts) > MOST_UNPACKED:
         raise UnreadableError(f"It unpacks to more than {MOST_UNPACKED // 1024**2} MB, and isn't opened.")
 
@@ -77,6 +75,7 @@ class _Reader:
 
     def __init__(self, document: Any) -> None:
         self.styles = {style.styleId: style.name_val or "" for style in document.styles.element.style_lst}
+        self.in_row = False
         self.notes = {(kind, key): note for kind in REFERENCES.values() for key, note in _notes(document, kind)}
 
     def blocks(self, container: Any) -> list[str]:
@@ -101,7 +100,8 @@ class _Reader:
         words: list[str] = []
         asides: list[str] = []
         self.gather(element, words, asides)
-        text = _block("".join(words).strip(), style)
+        text = "".join(words).strip()
+        text = one_line(text) if self.in_row else _block(text, style)
         return [text, *asides] if text else asides
 
     def gather(self, element: Any, words: list[str], asides: list[str]) -> None:
@@ -130,12 +130,17 @@ class _Reader:
         for row in _within(element, f"{W}tr"):
             cells = _within(row, f"{W}tc")
             if len(cells) == 1:
-                found += _table(lines)
+                found += self.rows(lines)
                 lines = []
                 found += self.blocks(cells[0])
             else:
                 lines.append(self.row(cells, merged))
-        return found + _table(lines)
+        return found + self.rows(lines)
+
+    def rows(self, lines: list[str]) -> list[str]:
+        """Return lines of a table as one block."""
+        text = "\n".join(filter(None, lines))
+        return [text if self.in_row else escaped(text)] if text else []
 
     def row(self, cells: list[Any], merged: dict[int, str]) -> str:
         """Return a row's line. A cell over several rows is in each; ``merged`` has their text by column."""
@@ -143,11 +148,18 @@ class _Reader:
         column = 0
         for cell in cells:
             continued = cell.tcPr is not None and cell.tcPr.vMerge_val == "continue"
-            text = merged.get(column, "") if continued else one_line(" ".join(self.blocks(cell)))
+            text = merged.get(column, "") if continued else self.cell(cell)
             merged[column] = text
             texts.append(text)
             column += cell.grid_span
         return " | ".join(texts) if any(texts) else ""
+
+    def cell(self, element: Any) -> str:
+        """Return what a cell of several in a row holds, on one line: headings and lists in it are but its words."""
+        outer, self.in_row = self.in_row, True
+        text = one_line(" ".join(self.blocks(element)))
+        self.in_row = outer
+        return text
 
 
 def _notes(document: Any, kind: str) -> list[tuple[str, Any]]:
@@ -171,18 +183,11 @@ def _within(element: Any, tag: str) -> list[Any]:
     return found
 
 
-def _table(lines: list[str]) -> list[str]:
-    text = "\n".join(filter(None, lines))
-    return [text] if text else []
-
-
 def _block(text: str, style: str) -> str:
     if not text:
         return ""
     if found := HEADING.match(style):
-        return f"{'#' * min(int(found[1]), 6)} {one_line(text)}"
+        return heading_line(one_line(text), min(int(found[1]), 6))
     if style == "Title":
-        return f"# {one_line(text)}"
-    if style.startswith("List"):
-        return f"- {text}"
-    return "\n".join(f"\\{line}" if MARKUP.match(line) else line for line in text.split("\n"))
+        return heading_line(one_line(text), 1)
+    return f"- {escaped(text)}" if style.startswith("List") else escaped(text)

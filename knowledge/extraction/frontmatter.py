@@ -9,8 +9,10 @@ from knowledge.extraction.base import one_line
 LONGEST = 64 * 1024  # characters
 LONGEST_NAME = 200
 BLOCK = re.compile(r"\A(---|\+\+\+)[ \t]*\r?\n(.*?)^(?:\1|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL | re.MULTILINE)
-# A text may begin with a line across the page as well: what follows is data only if it names something.
-NAME = re.compile(r"[\"']?[A-Za-z_][\w .-]*[\"']?\s*[:=]|\[")
+# A text may begin with a line across the page as well. YAML first names something; after that, what isn't indented
+# names something too, is in a list, or ends one.
+NAME = re.compile(r"[\"']?\w[\w .-]*[\"']?[ \t]*:(?:\s|$)")
+MORE = re.compile(r"[ \t]|-(?:\s|$)|[]}]")
 TITLE = re.compile(r"^title[ \t]*:[ \t]+(\S.*)$", re.MULTILINE | re.IGNORECASE)
 COMMENT = re.compile(r"\s#.*")
 
@@ -20,22 +22,34 @@ def front_matter(text: str) -> tuple[int, str]:
     found = BLOCK.match(text[:LONGEST]) if text.startswith(("---", "+++")) else None
     if found is None:
         return 0, ""
-    first = next((line for line in found[2].splitlines() if line.strip() and not line.startswith("#")), "")
-    if first and not NAME.match(first[:LONGEST_NAME]):
-        return 0, ""
-    return found.end(), one_line(_toml(found[2]) if found[1] == "+++" else _yaml(found[2]))
+    title = _toml(found[2]) if found[1] == "+++" else _yaml(found[2])
+    return (0, "") if title is None else (found.end(), one_line(title))
 
 
-def _toml(block: str) -> str:
+def _toml(block: str) -> str | None:
+    """Return the title, which may be empty; None if it isn't TOML."""
     try:
-        title = tomllib.loads(block.replace("\r\n", "\n")).get("title", "")
+        stated = tomllib.loads(block.replace("\r\n", "\n"))
     except (tomllib.TOMLDecodeError, RecursionError):
-        return ""
+        return None
+    if block.strip() and not stated:
+        return None
+    title = stated.get("title", "")
     return title if isinstance(title, str) else ""
 
 
-def _yaml(block: str) -> str:
-    """Return the title where it is a plain or quoted scalar on a line of its own, as it is written in practice."""
+def _names_things(block: str) -> bool:
+    lines = (line[:LONGEST_NAME] for line in block.split("\n") if line.strip() and not line.startswith("#"))
+    return NAME.match(next(lines, "")) is not None and all(NAME.match(line) or MORE.match(line) for line in lines)
+
+
+def _yaml(block: str) -> str | None:
+    """Return the title where it is a plain or quoted scalar on a line of its own, as it is written in practice.
+
+    It is empty where there is none such. None if this isn't YAML.
+    """
+    if block.strip() and not _names_things(block):
+        return None
     found = TITLE.search(block)
     value = found[1].strip() if found else ""
     if value.startswith('"'):

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 from knowledge.extraction.base import Text, one_line
-from knowledge.extraction.plain import decode
+from knowledge.extraction.markup import escaped, fenced, heading_line
+from knowledge.extraction.plain import decode, known, needs_charset
 
 UNSEEN = frozenset(
     {
@@ -29,16 +30,14 @@ DECLARED = re.compile(rb"<meta[^>]{0,200}?charset=[\"']?([A-Za-z0-9_.:-]{1,40})"
 # What links to a heading are shown as: signs, those of icon fonts, and characters without width.
 PERMALINK = re.compile(r"[\s#¶§∞⚓🔗\u200b-\u200d\u2060\ufe0e\ufe0f\ufeff\ue000-\uf8ff]*")
 SPACE = re.compile(r"\s+")
-MARKUP = re.compile(r"^(#{1,6}\s|```|~~~)")
 
 
 def read(content: bytes, charset: str = "", language: str = "") -> Text:
     """Return the page's text and title. ``charset`` is the one that it came with, and counts before its own."""
     from selectolax.lexbor import LexborHTMLParser
 
-    declared = DECLARED.search(content, 0, 4096)
-    tree = LexborHTMLParser(decode(content, charset or (declared[1].decode() if declared else ""), language))
-    title = tree.css_first("title")
+    tree = LexborHTMLParser(decode(content, charset or _declared(content), language))
+    title = tree.css_first("head > title")  # those of drawings are further down
     root = next(filter(None, (_only(tree, selector) for selector in MAINS)), tree.body)
     text = ""
     if root is not None:
@@ -46,6 +45,17 @@ def read(content: bytes, charset: str = "", language: str = "") -> Text:
         writer.walk(root)
         text = "\n\n".join(writer.blocks)
     return Text(text, one_line(title.text()) if title else "")
+
+
+def _declared(content: bytes) -> str:
+    """Return the encoding that a page's own element says.
+
+    That was read as ASCII, so it can't be UTF-16 (WHATWG, HTML, section 13.2.3.2); and nobody but an attacker declares
+    UTF-7. Of the encodings whose bytes look like ASCII, browsers know ISO-2022-JP alone.
+    """
+    found = DECLARED.search(content, 0, 4096)
+    charset = known(found[1].decode()) if found else ""
+    return "utf-8" if needs_charset(charset) and charset != "iso2022_jp" else charset
 
 
 def _only(tree: Any, selector: str) -> Any:
@@ -118,7 +128,9 @@ class _Writer:
         if self.in_cell:
             self.words.append("\n" if tag == "br" else " " if tag in BLOCKS else "")
             return
-        if tag == "table" and node.mem_id not in self.layouts:
+        if self.verbatim:
+            self.end_line(tag)
+        elif tag == "table" and node.mem_id not in self.layouts:
             self.end_block()
             self.rows = []
         elif self.rows is not None and tag in CELLS:
@@ -131,7 +143,7 @@ class _Writer:
             self.verbatim += 1
         elif tag == "br":
             self.words.append("\n")
-        elif tag == "li":
+        elif tag == "li" and not self.verbatim:
             self.words.append(BULLET)
 
     def leave(self, node: Any) -> None:
@@ -150,12 +162,20 @@ class _Writer:
             if tag == "table":
                 rows, self.rows = self.rows, None
                 self.words = ["\n".join(rows)]
-        if _parts(tag):
+        if self.verbatim > (tag == "pre"):
+            self.end_line(tag)
+        elif _parts(tag):
             self.end_block()
         if tag in HEADINGS:
             self.level = 0
         elif tag == "pre":
             self.verbatim -= 1
+
+    def end_line(self, tag: str) -> None:
+        """Part what an element holds from what stands around it in code, which stays one block."""
+        sign = " " if tag in CELLS else "\n"
+        if _parts(tag) and self.words and not self.words[-1].endswith(("\n", sign)):
+            self.words.append(sign)
 
     def end_row(self) -> None:
         """Put down a row, unless all of its cells are empty. One cell with text stands alone."""
@@ -170,15 +190,15 @@ class _Writer:
         text, self.words = "".join(self.words), []
         if self.verbatim:
             if text.strip():
-                self.blocks.append(f"```\n{text.strip(chr(10))}\n```")
+                self.blocks.append(fenced(text.strip("\n")))
             return
         text = "\n".join(filter(None, map(one_line, text.split("\n"))))
         if not text.strip("- "):
             return
         if self.level:
-            self.blocks.append(f"{'#' * self.level} {one_line(text)}")
+            self.blocks.append(heading_line(one_line(text), self.level))
         else:
-            self.blocks.append("\n".join(f"\\{line}" if MARKUP.match(line) else line for line in text.split("\n")))
+            self.blocks.append(escaped(text))
 
 
 def _parts(tag: str) -> bool:

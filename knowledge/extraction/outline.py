@@ -1,13 +1,14 @@
-"""The headings of a text: of Markdown and reStructuredText as their rules say, of others the pages."""
+"""The headings of a text: of Markdown and reStructuredText as their rules say, of others those that reading found."""
 
 import re
 from itertools import pairwise
 from typing import Any
 
-from knowledge.extraction.base import DOCX, HTML, MARKDOWN, RST, XHTML, Heading, one_line
+from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PAGE, RST, XHTML, Heading, one_line
 from knowledge.extraction.frontmatter import front_matter
 
-MARKED_UP = frozenset({MARKDOWN, HTML, XHTML, DOCX})  # whose extracted text is Markdown
+MADE = frozenset({HTML, XHTML, DOCX})  # whose extracted text is Markdown as extraction.markup writes it
+MARKED_UP = MADE | {MARKDOWN}
 NEWLINE = re.compile(r"\r\n?|\n")  # as CommonMark has it
 ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*")
 MOST_LEVELS = 6
@@ -15,13 +16,15 @@ MOST_LEVELS = 6
 ATTRIBUTES = re.compile(r"\s*\{[#.:][^{}]*\}\s*$")
 
 
-def markdown(text: str) -> list[Heading]:
-    """Return the headings of a Markdown text (CommonMark 0.31), but for those within lists, quotes and comments."""
+def markdown(text: str, *, made: bool = False) -> list[Heading]:
+    """Return the headings of a Markdown text (CommonMark 0.31), but for those within lists, quotes and comments.
+
+    Where the text is ``made`` of a file that isn't Markdown, a heading's words are what they look like.
+    """
     from markdown_it import MarkdownIt
 
-    skipped, _ = front_matter(text)
+    skipped, _ = (0, "") if made else front_matter(text)
     text = text[skipped:]
-
     parser = MarkdownIt("commonmark")
     parser.core.ruler.enableOnly(["normalize", "block"])
     parser.block.ruler.disable(["reference", "html_block"])
@@ -33,9 +36,10 @@ def markdown(text: str) -> list[Heading]:
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             first, last = opening.map
-            title = one_line(_shown(inline, ATTRIBUTES.sub("", content.content)))
-            if title:
-                headings.append(Heading(skipped + starts[first], skipped + starts[last], int(opening.tag[1:]), title))
+            start, end = starts[first], starts[last]
+            words = text[start:end].lstrip("#") if made else _shown(inline, ATTRIBUTES.sub("", content.content))
+            if title := one_line(words):
+                headings.append(Heading(skipped + start, skipped + end, int(opening.tag[1:]), title))
     return headings
 
 
@@ -48,6 +52,9 @@ def _comment(state: Any, first: int, last: int, silent: bool) -> bool:
         line = first
         while line < last and "-->" not in state.src[start : state.eMarks[line]]:
             line += 1
+            if line < last and not state.isEmpty(line) and state.sCount[line] < state.blkIndent:
+                line -= 1  # with the item of a list, what begins in it ends
+                break
             start = state.bMarks[line] if line < last else start
         state.line = min(line + 1, last)
     return True
@@ -85,13 +92,13 @@ def pages(text: str) -> list[Heading]:
     if "\f" not in text:
         return []
     begins = [0, *(found.end() for found in re.finditer("\f", text))]
-    return [Heading(start, start, 0, f"Page {number}") for number, start in enumerate(begins, 1)]
+    return [Heading(start, start, 0, f"{PAGE} {number}") for number, start in enumerate(begins, 1)]
 
 
 def outline(text: str, content_type: str) -> list[Heading]:
     """Return the headings of an extracted text in order; ``content_type`` is what it was extracted from."""
     if content_type in MARKED_UP:
-        return markdown(text)
+        return markdown(text, made=content_type in MADE)
     return restructured(text) if content_type == RST else pages(text)
 
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import Any
 
-from knowledge.extraction.base import Text, UnreadableError, one_line
+from knowledge.extraction.base import Text, UnreadableError, one_line, too_long
 
 LEADERS = re.compile(r"(?:[.·\u2024…][ \t\xa0]*){5,}")  # between a title and its page, in a table of contents
 LOOKED_AT = 3_000  # characters of the first page, for its title
@@ -20,7 +20,7 @@ def read(content: bytes, most_characters: int) -> Text:
     """Return the text of all pages, and the title that the file states or else what is largest on its first page.
 
     Raises:
-        UnreadableError: it wants a password, is broken, or has no text.
+        UnreadableError: it wants a password, is broken, or has no text or too long a one.
     """
     import pypdfium2  # type: ignore[import-untyped]
 
@@ -31,12 +31,12 @@ def read(content: bytes, most_characters: int) -> Text:
             raise UnreadableError("It is protected by a password. Remove the protection and send it again.") from error
         raise UnreadableError("It isn't a PDF, or it is broken.") from error
     pages: list[str] = []
-    length = 0
+    length = -1  # of the pages with what parts them
     for number in range(len(document)):
         pages.append(_page(document, number))
         length += len(pages[-1]) + 1
         if length > most_characters:
-            break  # the caller refuses it
+            raise too_long(most_characters)
     if not any(page.strip() for page in pages):
         raise UnreadableError(
             "It has no text. Its pages may be scanned images: run text recognition (OCR) over it and send the result."

@@ -60,6 +60,8 @@ def decode(content: bytes, declared: str = "", language: str = "") -> str:
     """Return the text that the bytes are: by their mark, as UTF-8, as declared, or as the characters suggest.
 
     Bytes that are sound UTF-8 are hardly ever anything else, whereas many pages and servers declare what they aren't.
+    Only where UTF-16, UTF-32, ISO-2022, HZ or UTF-7 is declared, whose bytes may be sound UTF-8 as well, that comes
+    first.
     ``language`` (ISO 639-1) is the document's, and tells between encodings that suit equally well.
 
     Raises:

@@ -15,7 +15,9 @@ from knowledge.models.languages import Language
 
 MOST_CHARACTERS = 100_000
 HEADINGS_JOIN = " › "  # noqa: RUF001 (meant)
-MOST_OF_HEADINGS = 240  # characters, some 60 tokens: what a model reads is little, and most of it is for the text
+# Bytes of UTF-8, some 60 tokens of English and half of what a small model reads of a language whose letters are a token
+# each: most is for the text.
+MOST_OF_HEADINGS = 240
 
 
 class Lexemes(models.Func):
@@ -135,11 +137,16 @@ def passage(heading_path: list[str], text: str) -> str:
     if not heading_path:
         return text
     title, *nearer = heading_path
-    room = MOST_OF_HEADINGS - len(title)
+    room = MOST_OF_HEADINGS - _size(title)
     kept: list[str] = []
     for heading in reversed(nearer):
-        room -= len(HEADINGS_JOIN) + len(heading)
+        room -= _size(HEADINGS_JOIN + heading)
         if room < 0:
             break
         kept.insert(0, heading)
-    return f"{HEADINGS_JOIN.join([title[:MOST_OF_HEADINGS], *kept])}\n{text}"
+    title = title.encode()[:MOST_OF_HEADINGS].decode(errors="ignore")
+    return f"{HEADINGS_JOIN.join([title, *kept])}\n{text}"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

@@ -42,7 +42,7 @@ class DocumentStatus(models.TextChoices):
 
 
 class KeepDocument(SharedTrigger):
-    """Counts a document's chunks and versions, and takes the chunks of a deleted one away (see database_functions)."""
+    """Keeps a document's count of chunks true and its versions in order (see database_functions)."""
 
     name = "keep"
     operation = pgtrigger.Insert | pgtrigger.Update

@@ -3,6 +3,7 @@
 Below the headings, semantic-text-splitter takes the largest whole units (paragraphs, sentences, words) that fit.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -11,7 +12,7 @@ from typing import Any
 from knowledge.extraction.base import MARKDOWN, Heading, essence
 from knowledge.extraction.frontmatter import front_matter
 from knowledge.extraction.outline import MARKED_UP
-from knowledge.models.chunks import passage
+from knowledge.models.chunks import MOST_CHARACTERS, passage
 
 LONGEST_TOKEN = 16  # characters that count as one token at least: some models take a word of any length for one
 SMALL = 8  # a section of less than this part of a chunk joins the next
@@ -51,24 +52,28 @@ def split(
 ) -> Iterator[Piece]:
     """Yield the passages of a text in order. One without a letter or digit there is only where the text has none.
 
-    ``size`` is the most tokens of a passage and the headings before it, ``overlap`` how many a passage may repeat of
-    the one before it under the same heading.
+    ``size`` is the most tokens of a passage and the headings before it, but that half of it is for the passage however
+    long those are. ``overlap`` is how many a passage may repeat of the one before it under the same heading.
     """
+    longest = min(LONGEST_TOKEN, MOST_CHARACTERS // (size + 1))
 
     def count(part: str) -> int:
-        return max(count_tokens(part), len(part) // LONGEST_TOKEN)
+        return max(count_tokens(part), len(part) // longest)
 
     markup = essence(content_type) in MARKED_UP
     begin = front_matter(text)[0] if essence(content_type) == MARKDOWN else 0
     pages = [heading for heading in headings if heading.level == 0]
+    begins = [page.start for page in pages]
+    named = [[page.text] for page in pages] or [[]]
     signs: list[Piece] = []
     spoken = False
     for section in _joined(_sections(text, title, headings, begin), text, size // SMALL, size, count):
-        prefix = count(passage(list(section.path), ""))
+        prefix = max(count(passage([*section.path, *page], "")) for page in named)
         capacity = max(size - prefix, size // 2)
         splitter = _splitter(markup, count, capacity, min(overlap, capacity // 2))
         for start, end in _whole(_parts(splitter, text, section), text, count, capacity):
-            path, part = [*section.path, *_page(pages, start)], text[start:end]
+            on = bisect_right(begins, start)  # the page that it begins on, where there are pages
+            path, part = [*section.path, *(named[on - 1] if on else [])], text[start:end]
             piece = Piece(path, start, end, part, max(count_tokens(part), 1))
             if _speaks(part):
                 spoken = True
@@ -188,9 +193,3 @@ def _shared(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
             break
         shared.append(left)
     return tuple(shared)
-
-
-def _page(pages: list[Heading], start: int) -> list[str]:
-    """Return the page that a passage begins on, where there are pages."""
-    found = [page.text for page in pages if page.start <= start]
-    return found[-1:]

@@ -24,6 +24,7 @@ from knowledge.extraction.base import (
     Heading,
     UnreadableError,
     essence,
+    too_long,
 )
 from knowledge.extraction.outline import MARKED_UP, pages
 from knowledge.extraction.plain import charset_of, needs_charset
@@ -115,7 +116,7 @@ def _magic(content: bytes) -> str:
         return PDF
     if content.startswith(b"{\\rtf"):
         return RTF
-    return DOCX if content.startswith(b"PK\x03\x04") and b"word/document.xml" in content else ""
+    return DOCX if content.startswith(b"PK\x03\x04") and b"word/document" in content else ""  # or document2.xml
 
 
 def extract(*, content_type: str, original: bytes | None, text: str | None, language: str = "und") -> Extracted:
@@ -128,12 +129,11 @@ def extract(*, content_type: str, original: bytes | None, text: str | None, lang
         UnreadableError: the file can't be read; the message tells people why.
     """
     known = text is not None
-    if (
-        text is not None
-        and essence(content_type) not in (*MARKED_UP, RST)
-        and len(text) <= settings.DOCUMENT_MAX_CHARACTERS
-    ):
-        return Extracted(text, "", pages(text))  # nothing that a text could make difficult
+    if text is not None:
+        if len(text) > settings.DOCUMENT_MAX_CHARACTERS:
+            raise too_long(settings.DOCUMENT_MAX_CHARACTERS)
+        if essence(content_type) not in (*MARKED_UP, RST):
+            return Extracted(text, "", pages(text))  # nothing that a text could make difficult
     content = text.encode() if text is not None else original
     assert content is not None, "A version has an original or a text."
     command = [

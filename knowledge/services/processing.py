@@ -99,7 +99,7 @@ class Slice:
     """How long to process a document before the rest is handed on.
 
     Attributes:
-        seconds: how long to embed; longer where reading and splitting took most of the time.
+        seconds: how long to embed; or PREPARED times as long as reading and splitting took, where that is longer.
         stopping: asked after each batch; when it says yes, the rest is handed on at once.
     """
 
@@ -169,7 +169,9 @@ def claim(document_id: UUID) -> Lease | None:
 def _process(lease: Lease, share: Slice) -> None:
     began = time.monotonic()
     document = lease.document
-    version = document.versions.defer("draft").get(version=document.version)
+    version = document.versions.defer("draft").filter(version=document.version).first()
+    if version is None:
+        raise LeaseLostError
     found = extract(
         content_type=version.content_type,
         original=_bytes(version.original),

@@ -58,17 +58,24 @@ def reembed(*, collection_id: UUID, go_on: Callable[[], bool] = lambda: True) ->
         EmbeddingError: the model is unknown here, or has no vector for a chunk.
         EmbedderUnavailable: the embedder can't be reached; try again later.
     """
+    done: tuple[str, UUID] | None = None  # a model, and the last chunk that got a vector of it
     while go_on():
         # Anew for each batch: it may be told to take yet another model.
         model = Collection.objects.filter(pk=collection_id).values_list("embedding_model", flat=True).first()
         if model is None:
             return True
-        batch = list(waiting(collection_id=collection_id, model=model)[:CHUNKS_AT_ONCE])
+        chunks = waiting(collection_id=collection_id, model=model)
+        if done and done[0] == model:
+            chunks = chunks.filter(pk__gt=done[1])  # those before it would be looked through for each batch else
+        batch = list(chunks[:CHUNKS_AT_ONCE])
         if batch:
             vectors = embedder(model).embed_passages([chunk.passage for chunk in batch])
             insert(chunks=[chunk.pk for chunk in batch], model=model, vectors=vectors)
+            done = model, batch[-1].pk
         elif switch(collection_id=collection_id):
             return True
+        else:
+            done = None  # some came meanwhile among those before
     return False
 
 

@@ -6,6 +6,7 @@ between blanks, in lower case and compatibility form (Unicode Standard Annex 15)
 """
 
 from core.database_functions import make
+from knowledge.extraction.base import PAGE
 
 # Unicode's blanks, punctuation, symbols and private characters; but joiners, which some writings need within words.
 _APART = (
@@ -73,16 +74,19 @@ COMMENT ON FUNCTION knowledge_compounds(text) IS
     'What a text writes as one out of several words: names of files and functions, versions, C++, AT&T.';
 """
 
-LEXEMES = """
+# The heading of a page is left out: nobody looks for the word, and it would stand in each passage of a PDF.
+LEXEMES = f"""
 CREATE FUNCTION knowledge_lexemes(language text, headings text[], body text) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT to_tsvector(knowledge_configuration(language), knowledge_words(whole))
            || coalesce(array_to_tsvector(knowledge_compounds(whole)), '')
-      FROM (SELECT concat_ws(E'\\n', array_to_string(headings, E'\\n'), body)) AS each (whole);
+      FROM (SELECT concat_ws(E'\\n', array_to_string(named, E'\\n'), body)
+              FROM (SELECT CASE WHEN headings[cardinality(headings)] ~ '^{PAGE} [0-9]+$'
+                                THEN trim_array(headings, 1) ELSE headings END) AS above (named)) AS each (whole);
 END;
 COMMENT ON FUNCTION knowledge_lexemes(text, text[], text) IS
-    'The stems of a passage and of the headings above it, by the rules of its language, and the compounds as they are.';
+    'The stems of a passage and its headings but the page, by the rules of its language; the compounds as they are.';
 """
 
 OPERATIONS = [

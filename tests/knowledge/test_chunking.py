@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 
 from knowledge.embedders import embedder
+from knowledge.models.chunks import MOST_CHARACTERS, passage
 from knowledge.services.chunking import split
 from knowledge.services.extraction import extract
 
 
 def pieces(text: str, content_type: str = "text/markdown", **options: Any) -> list[Any]:
     headings = extract(content_type=content_type, original=None, text=text).headings
-    options = {"size": 254, "overlap": 32, "count_tokens": embedder("all-MiniLM-L6-v2").count_tokens} | options
-    return list(split(text, title="Manual", headings=headings, content_type=content_type, **options))
+    count = embedder("all-MiniLM-L6-v2").count_tokens
+    options = {"title": "Manual", "size": 254, "overlap": 32, "count_tokens": count} | options
+    return list(split(text, headings=headings, content_type=content_type, **options))
 
 
 def test_pieces_follow_headings_and_are_spans_of_the_text() -> None:
@@ -106,6 +108,39 @@ def test_no_piece_is_larger_than_the_model_reads_and_none_of_the_text_is_lost(te
     for piece in found:
         covered.update(range(piece.start, piece.end))
     assert not "".join(text[at] for at in range(len(text)) if at not in covered).strip()
+
+
+PAGES = "\f" * 1000 + "\f".join(
+    "One sentence ends here. Another one begins, and it is longer. " * 12 for _ in range(99)
+)
+
+
+@pytest.mark.parametrize(
+    ("title", "content_type", "text"),
+    [
+        ("Manual", "text/plain", PAGES),
+        ("A title of " + "many words " * 21 + "x", "text/plain", PAGES),
+        ("设计手册" * 100, "text/plain", PAGES),
+        ("Руководство по обслуживанию " * 20, "text/plain", PAGES),
+        ("设计手册", "text/markdown", f"# {'第一章' * 9}\n\n## {'第二章' * 40}\n\n{'检查每个阀门。' * 200}"),
+    ],
+    ids=range(5),
+)
+def test_no_passage_with_its_headings_is_larger_than_the_model_reads(title: str, content_type: str, text: str) -> None:
+    count = embedder("all-MiniLM-L6-v2").count_tokens
+    assert max(count(passage(each.heading_path, each.text)) for each in pieces(text, content_type, title=title)) <= 254
+
+
+def test_a_piece_is_on_the_page_where_it_begins() -> None:
+    found = pieces(PAGES, "text/plain")
+    assert len({piece.heading_path[1] for piece in found}) > 50
+    for piece in found:
+        assert piece.heading_path == ["Manual", f"Page {PAGES.count(chr(12), 0, piece.start) + 1}"]
+
+
+def test_the_largest_pieces_can_be_stored() -> None:
+    found = pieces("x" * 300_000, "text/plain", size=8192)
+    assert MOST_CHARACTERS // 2 < max(len(piece.text) for piece in found) <= MOST_CHARACTERS
 
 
 def test_pieces_break_between_sentences_and_overlap_by_whole_ones() -> None:

@@ -8,12 +8,14 @@ from uuid import uuid4
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from core.models import Organization, Role
 from knowledge.models import Collection, Document
-from knowledge.services.documents import ContentRefusedError, content_of, read_bounded
+from knowledge.services.documents import ContentRefusedError, change_document, content_of, read_bounded
 from knowledge.services.processing import process_document
 from tests.admin import pages
 from tests.admin.conftest import Staff
@@ -21,7 +23,8 @@ from tests.factories.knowledge import ChunkFactory, CollectionFactory, DocumentF
 from tests.kit.cast import Actor, make_actor
 from tests.kit.client import ApiClient
 from tests.knowledge import files
-from tests.knowledge.stand_in import MODEL, Server
+from tests.knowledge.library import put
+from tests.knowledge.stand_in import MODEL, Server, busy, right
 
 pytestmark = pytest.mark.django_db
 
@@ -275,6 +278,16 @@ def test_files_too_large_are_refused_by_the_admin_and_the_command(
     assert "b.html: A document has at most 25 bytes" in err
 
 
+def test_a_download_reads_no_draft(staff: Staff, collection: Collection) -> None:
+    document = put(collection, "Check each valve.")
+    document.versions.update(draft=b"vectors")
+    with CaptureQueriesContext(connection) as queries:
+        answer = staff.client.get(pages.url("download", Document, document.pk))
+    assert b"".join(answer.streaming_content) == b"Check each valve."
+    assert [query["sql"] for query in queries if '"original"' in query["sql"]]
+    assert not [query["sql"] for query in queries if '"draft"' in query["sql"]]
+
+
 def test_staff_see_why_a_document_failed_and_retry_it(staff: Staff, collection: Collection) -> None:
     document = DocumentFactory(
         organization=collection.organization, collection=collection, status="failed", error="It has no text."
@@ -334,6 +347,39 @@ def test_a_folder_is_imported_and_again_changes_nothing(collection: Collection, 
     assert "3 there already" in imported("Manuals", str(folder))[0]
     (folder / "a.md").write_text("# Valves\n\nCheck them twice.")
     assert "1 with a new version" in imported("Manuals", str(folder), "--glob", "*.md")[0]
+
+
+def test_a_language_that_somebody_gave_stays_until_another_is_said(
+    staff: Staff, collection: Collection, folder: Path
+) -> None:
+    address = pages.url("action", Collection, collection.pk, "upload")
+
+    def upload_one(language: str) -> None:
+        file = SimpleUploadedFile("c.md", b"# Pumps\n\nOil them.")
+        assert staff.client.post(address, {"uploads": [file], "language": language}).status_code == 302
+
+    upload_one("")
+    imported("Manuals", str(folder), "--process")
+    for document in collection.documents.all():
+        change_document(document=document, language="de")
+        process_document(document_id=document.pk)
+    for given, expected in (("", "de"), ("fr", "fr")):
+        upload_one(given)
+        imported("Manuals", str(folder), *(["--language", given] if given else []))
+        status = "pending" if given else "ready"
+        assert set(collection.documents.values_list("language", "status")) == {(expected, status)}
+
+
+def test_processing_ends_at_an_embedder_out_of_reach_and_says_what_waits(
+    organization: Organization, server: Server, folder: Path
+) -> None:
+    CollectionFactory(organization=organization, name="Served", embedding_model=MODEL)
+    server.answers = [right, *[busy(503, Retry_After="0")] * 3]
+    out, err = StringIO(), StringIO()
+    with pytest.raises(CommandError, match=r"is busy: HTTP 503\. Workers go on"):
+        call_command("import_documents", "Served", str(folder), "--process", stdout=out, stderr=err)
+    assert "Processed: 1 ready, 1 waiting." in out.getvalue()
+    assert "Processed: 1 processed before, 1 ready." in imported("Served", str(folder), "--process")[0]
 
 
 def test_the_collection_is_named_by_name_or_id_and_made_when_asked(

@@ -1,6 +1,7 @@
 """What is read of Word documents that people have worked on: all that they show, and nothing that is gone."""
 
 import io
+import zipfile
 from typing import Any
 
 import pytest
@@ -8,8 +9,8 @@ from docx import Document
 from docx.enum.style import WD_STYLE_TYPE
 
 from knowledge.extraction.base import DOCX
-from knowledge.services.extraction import UnreadableError, extract
-from tests.knowledge.files import docx_of
+from knowledge.services.extraction import UnreadableError, extract, type_of
+from tests.knowledge.files import docx_file, docx_of
 
 
 def read(body: str, **notes: str) -> str:
@@ -30,6 +31,19 @@ def cell(*blocks: str, properties: str = "") -> str:
 
 def table(*rows: str) -> str:
     return f"<w:tbl><w:tblPr/><w:tblGrid/>{''.join(f'<w:tr>{row}</w:tr>' for row in rows)}</w:tbl>"
+
+
+def test_the_main_part_may_have_any_name() -> None:
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(docx_file())) as whole, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in whole.namelist():
+            renamed = name.replace("word/document.xml", "word/document2.xml").replace("document.xml.", "document2.xml.")
+            made.writestr(renamed, whole.read(name).replace(b"word/document.xml", b"word/document2.xml"))
+    content = file.getvalue()
+    assert type_of(declared="application/zip", name="a", content=content) == DOCX
+    found = extract(content_type=DOCX, original=content, text=None)
+    assert found == extract(content_type=DOCX, original=docx_file(), text=None)
+    assert found.title == "Service manual"
 
 
 BOX = f"<w:txbxContent>{paragraph(run('in a box'))}</w:txbxContent>"
@@ -134,6 +148,32 @@ def test_a_row_of_one_cell_is_a_frame_around_blocks() -> None:
     assert read(table(cell(paragraph(run("Scope"), "Heading1"), paragraph(run("text")), inner))) == (
         "# Scope\n\ntext\n\nx | y"
     )
+
+
+def test_a_row_s_cells_begin_no_heading() -> None:
+    inner = table(cell(paragraph(run("# x"))) + cell(paragraph(run("y"))))
+    one = cell(paragraph(run("#"))) + cell(paragraph(run("Name")))
+    two = cell(paragraph(run("1"), "Heading1")) + cell(paragraph(run("a"), "ListBullet"), inner)
+    found = extract(content_type=DOCX, original=docx_of(table(one, two)), text=None)
+    assert (found.text, found.headings) == ("\\# | Name\n1 | a # x | y", [])
+
+
+@pytest.mark.parametrize(
+    ("lines", "style", "text"),
+    [
+        (("Total", "-----"), "", "Total\n\\-----"),
+        (("&lt;!-- one",), "", "\\&lt;!-- one"),
+        (("one", "# two"), "ListBullet", "- one\n\\# two"),
+        (("one", "  ## two"), "", "one\n\\  ## two"),
+    ],
+)
+def test_text_that_looks_like_markdown_hides_no_heading_and_is_none(
+    lines: tuple[str, ...], style: str, text: str
+) -> None:
+    body = paragraph("<w:r><w:br/></w:r>".join(map(run, lines)), style) + paragraph(run("*After* #"), "Heading1")
+    found = extract(content_type=DOCX, original=docx_of(body), text=None)
+    assert found.text == f"{text.replace('&lt;', '<')}\n\n# *After* #"
+    assert [heading.text for heading in found.headings] == ["*After* #"]
 
 
 def test_a_cell_over_several_rows_is_in_each() -> None:

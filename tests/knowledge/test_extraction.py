@@ -56,6 +56,12 @@ def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> Non
         ('+++\ntitle = """Two\nlines"""\ndate = 2026-01-01\n+++\n', "Two lines"),
         ("---\ntitle: |\n  folded\n---\n", "Travel"),
         ("---\nlayout: post\n---\n", "Travel"),
+        (
+            "---\ntitle: It: a tale\ntags:\n- a\n- b:c\nlinks: [\n  x\n]\n'a b': {\n}\n\nnote: |\n  a\n\n  b\n---\n",
+            "It: a tale",
+        ),
+        ("+++\n# about\ntitle = 'Leave'\n[extra]\na = [\n1,\n]\n+++\n", "Leave"),
+        ("+++\n+++\n", "Travel"),
         ("+++\ntitle = [broken\n+++\n", "Travel"),
         ("+++\ntitle = 3\n+++\n", "Travel"),
         ("---\n---\n", "Travel"),
@@ -70,7 +76,19 @@ def test_what_stands_before_markdown_is_no_heading_but_may_have_the_title(before
 
 
 @pytest.mark.parametrize(
-    "text", ["---\nOne. Two.\n---\n", "---\nkey: never ended\n\n# Travel\n", "text\n---\na: b\n---\n"]
+    "text",
+    [
+        "---\nOne. Two.\n---\n",
+        "---\nkey: never ended\n\n# Travel\n",
+        "text\n---\na: b\n---\n",
+        "---\nNote: read this first.\n\n# Setup\n\nInstall it.\n\n---\n",
+        "---\nSee https://example.org/ first.\n---\n",
+        "+++\nNote = this is no TOML\n\n# Setup\n\n+++\n",
+        "---\n# Setup\n\n# Use\n---\n",
+        "---\n  key: value\n---\n",
+        "+++\n# Setup\n\n# Use\n+++\n",
+        "+++\n[Note]: /url\n\n# Setup\n\n+++\n",
+    ],
 )
 def test_a_line_across_the_page_begins_nothing(text: str) -> None:
     assert outline(extract(content_type=MARKDOWN, original=None, text=text))
@@ -79,6 +97,13 @@ def test_a_line_across_the_page_begins_nothing(text: str) -> None:
 def test_comments_hold_no_headings() -> None:
     text = "<!-- # one\n\n# two\n-->\n# Three\ntext\n<!-- # four -->\n# Five\n\n    <!--\n\n# Six\n\n<!--\n# seven\n"
     assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
+
+
+@pytest.mark.parametrize(
+    "text", ["- <!-- a\n\n# One\n", "- <!--\n# One\n", "- <!-- a\n  # b\n-->\n# One\n", "> <!--\n\n# One"]
+)
+def test_a_comment_ends_with_what_it_stands_in(text: str) -> None:
+    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "One")]
 
 
 @pytest.mark.parametrize("attributes", ["{#leave}", "{.wide #leave}", "{: #leave }"])
@@ -111,6 +136,25 @@ def test_pdf_is_the_text_of_its_pages() -> None:
     assert found.text == "Valves\nCheck each.\fPumps"
     assert found.title == "Service manual"
     assert [(heading.start, heading.text) for heading in found.headings] == [(0, "Page 1"), (19, "Page 2")]
+
+
+def test_a_pdf_is_read_whole_or_refused(settings: Any) -> None:
+    content = files.pdf_file("page", "page", "last")
+    for most in (9, 13):
+        settings.DOCUMENT_MAX_CHARACTERS = most
+        assert f"more than {most} characters" in refusal(content, PDF)
+    settings.DOCUMENT_MAX_CHARACTERS = 14
+    assert read(content, PDF).text == "page\fpage\flast"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", MARKDOWN])
+def test_a_text_that_is_too_long_starts_no_process(
+    content_type: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    settings.DOCUMENT_MAX_CHARACTERS = 9
+    with pytest.raises(UnreadableError, match="more than 9 characters"):
+        extract(content_type=content_type, original=None, text="0123456789")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +337,7 @@ def test_html_nested_without_end_is_read(settings: Any) -> None:
     ids=range(12),
 )
 def test_markdown_made_to_be_slow_ends(text: str, settings: Any) -> None:
-    assert bounded(text.encode(), MARKDOWN, settings)
+    assert "more time" not in bounded(text.encode(), MARKDOWN, settings)
 
 
 def test_what_takes_too_long_is_stopped(settings: Any) -> None:
@@ -301,7 +345,7 @@ def test_what_takes_too_long_is_stopped(settings: Any) -> None:
     content = files.pdf_file(*("word " * 400 for _ in range(10_000)))
     begin = time.monotonic()
     assert "more time or memory" in refusal(content, PDF)
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
 
 
 def test_the_reader_knows_no_secrets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

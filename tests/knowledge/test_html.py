@@ -33,6 +33,53 @@ def test_html_is_what_a_reader_sees_of_its_main_part() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>&lt;!-- one", "\\<!-- one"),
+        ("<ul><li>&lt;!-- one</ul>", "- <!-- one"),
+        ("<p>Total<br>-----<br>12", "Total\n\\-----\n12"),
+        ("<p>Total<br>=<br>12", "Total\n\\=\n12"),
+        ("<p>~~~ one", "\\~~~ one"),
+        ("<pre>```python\nx\n```</pre>", "````\n```python\nx\n```\n````"),
+        ("<pre>```python</pre>", "````\n```python\n````"),
+        ("<pre>a ````` b</pre>", "``````\na ````` b\n``````"),
+    ],
+    ids=range(8),
+)
+def test_text_that_looks_like_markdown_hides_no_heading_and_is_none(page: str, text: str) -> None:
+    found = read(f"{page}<h2>After</h2><p>x".encode())
+    assert (outline(found), found.text) == ([(2, "After")], f"{text}\n\n## After\n\nx")
+
+
+@pytest.mark.parametrize(
+    "words", ["__init__ and *args, **kwargs", "C #", "Set {#x}", "`a` &amp;lt; [b](c)", "# of turns"]
+)
+def test_a_heading_s_words_stand_as_they_are(words: str) -> None:
+    assert outline(read(f"<h2>{words}</h2><p>x".encode())) == [(2, words.replace("&amp;", "&"))]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("<code><div>a = 1</div><div>  b = 2</div></code>", "a = 1\n  b = 2"),
+        ("<div>a</div>\n<div>b\n</div><p>c</p>", "a\n\nb\nc"),
+        ("<ol><li>a</li><li>b</li></ol>", "a\nb"),
+        ("<table><tr><td>1</td><td>a</td></tr><tr><td>2</td><td>b</td></tr></table>", "1 a \n2 b "),
+        ("a<pre>b</pre>c", "a\nb\nc"),
+        ("a<h2>b</h2>c", "a\nb\nc"),
+    ],
+    ids=range(6),
+)
+def test_blocks_within_code_are_its_lines(code: str, text: str) -> None:
+    assert html(f"<pre>{code}</pre><p>after") == f"```\n{text}\n```\n\nafter"
+
+
+@pytest.mark.parametrize("page", ["<p>x<svg><title>Icon</title></svg>", "<svg><title>Icon</title></svg><p>x"])
+def test_the_title_of_a_drawing_is_not_the_page_s(page: str) -> None:
+    assert read(page.encode()).title == ""
+
+
 ABOUT = "<h1>Pumps</h1><p>Oil the pump.</p>"
 AROUND = (
     "<header>Products</header><div class=sidebar><a>Turbines</a></div>",
@@ -102,3 +149,14 @@ def test_html_is_read_in_the_encoding_that_it_declares(encoding: str) -> None:
     word = "Größe" if encoding != "cp1251" else "Размер"
     page = f'<meta charset="{encoding}"><p>{word}</p>'.encode(encoding)
     assert word in read(page).text
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16le", "UTF-32", "utf-7", "hz-gb-2312", "iso-2022-kr"])
+@pytest.mark.parametrize("word", ["Größe", "Größen", "Größe2", "Größe 3", "+AGE-, ~{VPND~}"])
+def test_a_page_does_not_declare_what_it_cannot_be(charset: str, word: str) -> None:
+    assert read(f'<meta charset="{charset}"><p>{word}'.encode()).text == word
+    assert read(f'<meta charset="{charset}"><p>Größe'.encode("cp1252")).text == "Größe"
+
+
+def test_a_page_may_declare_iso_2022_jp() -> None:
+    assert read('<meta charset="iso-2022-jp"><p>検索'.encode("iso-2022-jp")).text == "検索"

@@ -1,7 +1,9 @@
 """Processing: chunks that are spans of the text, new versions that replace old ones at once, and what breaks off."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.utils import timezone
@@ -12,7 +14,7 @@ from core.models import Organization
 from knowledge import tasks
 from knowledge.embedders import EmbedderUnavailable, embedder
 from knowledge.models import Chunk, Collection, Document, DocumentStatus, Embedding
-from knowledge.services import collections, documents
+from knowledge.services import collections, documents, processing
 from knowledge.services.documents import Outcome, content_of, put_document
 from knowledge.services.processing import DocumentBusyError, Lease, LeaseLostError, claim, process_document
 from tests.factories.knowledge import CollectionFactory
@@ -216,6 +218,33 @@ def test_a_job_for_a_document_that_is_held_comes_again_when_the_lease_lapses(col
     assert job_at == document.lease_expires_at
 
 
+def test_a_new_version_does_not_wait_for_the_lease_of_the_old_one(collection: Collection) -> None:
+    document = put(collection, MANUAL)
+    held(document)
+    run("UPDATE procrastinate_jobs SET status = 'succeeded'")
+    tasks.process_document(document_id=str(document.pk))
+    tasks.process_document(document_id=str(document.pk))
+    put(collection, "Quite another text.")
+    assert run("SELECT scheduled_at > now() FROM procrastinate_jobs WHERE status = 'todo' ORDER BY id") == [
+        (True,),
+        (None,),
+    ]
+
+
+def test_a_version_that_is_replaced_at_once_is_left(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = put(collection, MANUAL)
+
+    def claimed(document_id: UUID) -> Lease | None:
+        monkeypatch.undo()
+        lease = claim(document_id)
+        put(collection, "Quite another text.")
+        return lease
+
+    monkeypatch.setattr(processing, "claim", claimed)
+    assert processed(document).status == "pending"
+    assert texts(processed(document)) == ["Quite another text."]
+
+
 def test_who_lost_the_lease_writes_nothing(collection: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new version comes while the old one is embedded: what was made of the old one counts no more."""
     document = put(collection, MANUAL)
@@ -280,11 +309,27 @@ def test_a_wrong_setting_of_the_embedder_costs_nothing_but_time(
     assert processed(document).status == "ready"
 
 
-def test_a_deleted_document_is_not_processed_and_a_restored_one_is_anew(collection: Collection) -> None:
-    document = processed(put(collection, MANUAL))
+def fail(document: Document) -> None:
+    """Let processing die at it as often as that is tried."""
+    document = processed(document)
+    documents.reprocess_document(document=document)
+    for _ in range(5):
+        lapse(held(document))
+    assert processed(document).status == "failed"
+    assert document.chunk_count > 0
+
+
+@pytest.mark.parametrize("leave", [processed, fail])
+def test_a_deleted_document_is_not_processed_and_a_restored_one_is_anew(
+    collection: Collection, leave: Callable[[Document], object]
+) -> None:
+    document = put(collection, MANUAL)
+    leave(document)
     Document.objects.filter(pk=document.pk).soft_delete()
     assert process_document(document_id=document.pk) is None
     assert not Chunk.objects.exists()
     Document.objects.filter(pk=document.pk).restore()
+    document.refresh_from_db()
+    assert (document.status, document.error, document.attempts) == ("pending", "", 0)
     document = processed(document)
     assert (document.status, document.chunk_count > 0) == ("ready", True)

@@ -130,6 +130,23 @@ def test_changing_back_drops_what_was_begun(collection: Collection, server: Serv
     assert models(collection) == {MINILM: 5}
 
 
+def test_what_comes_behind_the_batches_is_embedded_at_last(collection: Collection, server: Server) -> None:
+    """Batches go on behind the one before; from the first chunk on is looked once more before the switch."""
+    change_model(collection)
+    first, *others = Chunk.objects.order_by("pk")
+    undone = iter([False, True])
+
+    def go_on() -> bool:
+        if next(undone, False):
+            Embedding.objects.filter(chunk=first, model=MODEL).delete()
+        return True
+
+    assert reembedding.reembed(collection_id=collection.pk, go_on=go_on)
+    asked = [text for request in server.requests for text in request["input"]]
+    assert asked == [chunk.passage for chunk in [first, *others, first]]
+    assert models(collection) == {MODEL: 5}
+
+
 def test_a_model_that_is_not_set_up_leaves_the_old_one(collection: Collection) -> None:
     change_model(collection, "lost")
     with pytest.raises(EmbeddingError, match="There is no embedding model 'lost'"):

@@ -1,14 +1,20 @@
-"""Texts are taken apart into words alike for passages and questions, whatever locale the database was made with."""
+"""Texts are taken apart into words alike for passages and questions, and for databases of different locales."""
 # ruff: noqa: RUF001 (look-alikes are what these tests are about)
 
+from typing import Any
+
+import psycopg
 import pytest
+from django.db import connection
 
 from core.models import Organization
+from knowledge.database_functions import CONFIGURATION
 from knowledge.models import Chunk, Collection
 from knowledge.services.search import Hit, Mode, Question, search
+from knowledge.sql import words
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.sql import run
-from tests.knowledge.library import shelve
+from tests.knowledge.library import processed, put, shelve
 
 pytestmark = pytest.mark.django_db
 
@@ -44,6 +50,56 @@ def test_words_stand_between_blanks(text: str, words: str) -> None:
     [(found, blanked)] = run("SELECT knowledge_words(%s), length(knowledge_blanked(%s))", text, text)
     assert found.split() == words.split()
     assert blanked == len(text)
+
+
+# As a database may be made; a server has some of them.
+LOCALES = (
+    "LOCALE 'C'",
+    "LOCALE 'C.UTF-8'",
+    "LOCALE 'en_US.UTF-8'",
+    "LOCALE 'tr_TR.UTF-8'",
+    "LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'und'",
+    "LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'tr'",
+    "LOCALE 'C' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8'",
+    "LOCALE 'C' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'",
+)
+# What a server says of a locale that its system hasn't, and of a provider that it was built without, or is too old for.
+UNKNOWN = (
+    psycopg.errors.WrongObjectType,
+    psycopg.errors.FeatureNotSupported,
+    psycopg.errors.InvalidObjectDefinition,
+    psycopg.errors.SyntaxError,
+)
+ALL_SORTS = "“İstanbul” IĞDIR ΑΘΗΝΑ—МОСКВА L’ÉCOLE ﬁn m² Straße ½ हिन्दी 年次休暇 os.path.JOIN C++ AT&T"
+LEXEMES = (
+    "SELECT knowledge_lexemes(language, '{Tête}', %s)::text FROM unnest(ARRAY['und', 'en', 'tr', 'fr']) AS language"
+)
+
+
+def lexemes_in(place: dict[str, Any], made: str) -> list[tuple[str]] | None:
+    """Return the lexemes in a database made so, which is removed again; None if the server doesn't know the locale."""
+    name = f"{place['dbname']}_locale"
+    with psycopg.connect(**place, autocommit=True) as server:
+        try:
+            server.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' {made}")
+        except UNKNOWN:
+            return None
+        try:
+            with psycopg.connect(**{**place, "dbname": name}) as direct:
+                for each in (CONFIGURATION, *(operation.sql for operation in words.OPERATIONS)):
+                    direct.execute(each)
+                return direct.execute(LEXEMES, [ALL_SORTS]).fetchall()
+        finally:
+            server.execute(f"DROP DATABASE {name}")
+
+
+def test_words_are_the_same_whatever_locale_a_database_was_made_with() -> None:
+    parameters = connection.get_connection_params()
+    place = {name: parameters[name] for name in ("host", "port", "user", "password", "dbname") if name in parameters}
+    found = {made: lexemes_in(place, made) for made in LOCALES}
+    known = {made: lexemes for made, lexemes in found.items() if lexemes is not None}
+    assert len(known) >= 2
+    assert known == dict.fromkeys(known, run(LEXEMES, ALL_SORTS))
 
 
 @pytest.mark.parametrize(
@@ -112,6 +168,14 @@ def test_a_word_that_is_dropped_in_one_language_still_finds_in_the_other(collect
     shelve(collection, "The war ended in autumn.", "A treaty followed.", title="History")
     shelve(collection, "Das Wetter war gut.", "Es regnete.", title="Wetter", language="de")
     assert [hit.text for hit in ask(collection, "war")] == ["The war ended in autumn."]
+
+
+def test_the_name_of_a_page_is_no_word_of_its_passages(collection: Collection) -> None:
+    document = processed(put(collection, "Check each valve.\fOil the pump.", "manual.txt"))
+    processed(put(collection, "# Turning\n\n## Page 2\n\nTurn the page.", "paper.md"))
+    assert document.chunks.get().heading_path == ["manual.txt", "Page 1"]
+    assert [hit.text for hit in ask(collection, "page")] == ["Turn the page."]
+    assert [hit.text for hit in ask(collection, "manual")] == [document.chunks.get().text]
 
 
 def test_a_passage_is_stored_by_its_words(collection: Collection) -> None:

@@ -13,11 +13,13 @@ from tqdm import tqdm
 
 from core import audit
 from core.errors import ConflictError
+from knowledge.embedders import EmbedderUnavailable
 from knowledge.management.naming import add_collection, find_collection, organizations_of
 from knowledge.models import Collection, Document, DocumentStatus
 from knowledge.models.languages import Language
 from knowledge.services.documents import ContentRefusedError, Outcome, content_of, put_document, read_bounded
 from knowledge.services.extraction import BY_SUFFIX
+from knowledge.services.indexing import ModelsChangedError
 from knowledge.services.processing import DocumentBusyError, process_document
 
 WORDS = {Outcome.CREATED: "new", Outcome.REPLACED: "with a new version", Outcome.UNCHANGED: "there already"}
@@ -47,7 +49,7 @@ class Command(BaseCommand):
             help="Which files of a folder, such as '**/*.md'; may be given again. Default: all of a known kind.",
         )
         parser.add_argument("--create", action="store_true", help="Make the collection where there is none so named.")
-        parser.add_argument("--language", choices=Language.values, default="", help="Default: as each text tells.")
+        parser.add_argument("--language", choices=Language.values, help="Default: as each text, or staff, tells.")
         parser.add_argument("--process", action="store_true", help="Process the documents here and now.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -57,13 +59,14 @@ class Command(BaseCommand):
             raise CommandError("There is no file to import.")
         with audit.context("command", details={"command": "import_documents"}):
             collection = self._collection(options["collection"], options["organization"], create=options["create"])
-            kept = self._import(collection, files, options["language"])
+            said = {"language": options["language"]} if options["language"] is not None else {}
+            kept = self._import(collection, files, said)
             if options["process"]:
                 self._process(kept)
 
-    def _import(self, collection: Collection, files: list[Found], language: str) -> list[Document]:
+    def _import(self, collection: Collection, files: list[Found], said: dict[str, str]) -> list[Document]:
         counts: Counter[str] = Counter()
-        kept = []
+        kept = {}
         for found in self._bar(files, "Import"):
             try:
                 with found.path.open("rb") as file:
@@ -73,33 +76,45 @@ class Command(BaseCommand):
                     content=content,
                     document_id=found.document_id,
                     source_uri=found.path.resolve().as_uri(),
-                    language=language,
+                    **said,
                 )
             except (ContentRefusedError, ConflictError, OSError) as error:
                 counts["refused"] += 1
                 self._say(f"{found.path}: {error}")
             else:
                 counts[WORDS[outcome]] += 1
-                kept.append(document)
+                kept[document.pk] = document  # once, whatever number of files has its content
         told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
         self.stdout.write(f"{len(files):,} files: {told}.")
-        return kept
+        return list(kept.values())
 
     def _process(self, documents: list[Document]) -> None:
+        """Process the documents. At an embedder out of reach it ends, for that is the same for all of them."""
         counts: Counter[str] = Counter()
+        outage: EmbedderUnavailable | None = None
         for document in self._bar(documents, "Process"):
             try:
                 processed = process_document(document_id=document.pk)
             except DocumentBusyError:
                 counts["being processed elsewhere"] += 1
                 continue
+            except ModelsChangedError:
+                counts["waiting"] += 1
+                continue
+            except EmbedderUnavailable as error:
+                outage = error
+                break
             if processed is None:
                 counts["processed before"] += 1
                 continue
             counts[processed.status] += 1
             if processed.status == DocumentStatus.FAILED:
                 self._say(f"{processed.document_id}: {processed.error}")
-        self.stdout.write(f"Processed: {', '.join(f'{count:,} {word}' for word, count in counts.items())}.")
+        counts["waiting"] += len(documents) - counts.total()
+        told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
+        self.stdout.write(f"Processed: {told or 'none'}.")
+        if outage:
+            raise CommandError(f"{outage} Workers go on once it answers; so does --process, when it is run again.")
 
     def _bar(self, items: list[Any], title: str) -> Iterator[Any]:
         yield from tqdm(items, title, file=sys.stderr, disable=None, unit="file")
