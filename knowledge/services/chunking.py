@@ -64,16 +64,17 @@ def split(
     begin = front_matter(text)[0] if essence(content_type) == MARKDOWN else 0
     pages = [heading for heading in headings if heading.level == 0]
     begins = [page.start for page in pages]
-    named = [[page.text] for page in pages] or [[]]
+    longest_name = max((page.text for page in pages), key=len, default="")
+    digits = sum(map(str.isdigit, longest_name))  # each may be a token in some page's name
     signs: list[Piece] = []
     spoken = False
     for section in _joined(_sections(text, title, headings, begin), text, size // SMALL, size, count):
-        prefix = max(count(passage([*section.path, *page], "")) for page in named)
+        prefix = count(passage([*section.path, *filter(None, [longest_name])], "")) + digits
         capacity = max(size - prefix, size // 2)
         splitter = _splitter(markup, count, capacity, min(overlap, capacity // 2))
         for start, end in _whole(_parts(splitter, text, section), text, count, capacity):
             on = bisect_right(begins, start)  # the page that it begins on, where there are pages
-            path, part = [*section.path, *(named[on - 1] if on else [])], text[start:end]
+            path, part = [*section.path, *(page.text for page in pages[max(on - 1, 0) : on])], text[start:end]
             piece = Piece(path, start, end, part, max(count_tokens(part), 1))
             if _speaks(part):
                 spoken = True
