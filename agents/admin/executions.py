@@ -67,6 +67,7 @@ class SpanAdmin(Figures, RecordAdmin):
 TIMES: tuple[str, Any] = ("Times", {"fields": ("started_at", "completed_at", "duration")})
 OUTCOME: tuple[str, Any] = ("Outcome", {"fields": ("error_type", "error_message", "attributes")})
 TRACING: Any = {"fields": ("trace", "span_id", "parent_span_id", "session_id", "correlation_id")}
+MOST_SUMMED = 50_000  # spans of a trace: to add up more would hold the page up
 USAGE = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
 
@@ -106,6 +107,10 @@ class AgentExecutionAdmin(SpanAdmin):
     @admin.display(description="With what is inside")
     def in_all(self, execution: AgentExecution) -> str:
         """Return what it and all inside it consumed, each call once: what it reports itself may be only its own."""
+        around = Trace.objects.filter(organization_id=execution.organization_id, trace_id=execution.trace_id)
+        spans = around.order_by().values_list("spans", flat=True).first()
+        if spans is not None and spans > MOST_SUMMED:
+            return f"Not added up here, for its trace has {spans:,} spans. The trace's own page has the sums of all."
         used = workspans.usage_of_execution(organization_id=execution.organization_id, record_id=execution.pk)
         parts = [
             f"{used['input_tokens']:,} tokens in ({used['cached_tokens']:,} of them cached)",

@@ -8,6 +8,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from agents.admin import executions
 from agents.models import AgentExecution, ModelCall, ToolExecution, Trace
 from core.models import Organization
 from tests.admin.conftest import Staff, make_staff, staff  # noqa: F401 (fixtures)
@@ -98,7 +99,7 @@ def test_an_execution_tells_what_it_and_what_is_inside_consumed(
     )
     root, inner = AgentExecution.objects.order_by("span_id")
     html = page(staff, root)
-    assert "2,000 tokens in (400 of them cached), 200 out (30 of them reasoning), $0.003 and 1 call of unknown" in html
+    assert "2,000 tokens in (400 of them cached), 200 out (30 of them reasoning), $0.003 and 1 span of unknown" in html
     assert "2 model calls, 1 tool execution, 1 failed" in html
     assert "1,000 tokens in (400 of them cached), 100 out (30 of them reasoning), $0.003, 1 model call," in page(
         staff, inner
@@ -106,6 +107,18 @@ def test_an_execution_tells_what_it_and_what_is_inside_consumed(
     with CaptureQueriesContext(connection) as queries:
         page(staff, root)
     assert len([query for query in queries if "WITH RECURSIVE inside" in query["sql"]]) == 1
+
+
+def test_what_would_take_long_to_add_up_is_not_added_up(
+    organization: Organization,
+    staff: Staff,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(executions, "MOST_SUMMED", 2)
+    stored(organization, [agent(1), call(2, 1), tool(3, 1)])
+    html = page(staff, AgentExecution.objects.get())
+    assert "Not added up here, for its trace has 3 spans." in html
+    assert "tokens in (" not in html
 
 
 def test_lists_tell_times_and_money_as_the_waterfall_does(organization: Organization, staff: Staff) -> None:  # noqa: F811
