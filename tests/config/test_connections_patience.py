@@ -109,7 +109,12 @@ def patient(sign_of_life: Callable[[], None]) -> Iterator[tuple[PatientConnectio
         direct.execute("SET statement_timeout = 0")
         patch.setattr(patience, "PATIENCE", 0.1)
         direct.sign_of_life = sign_of_life
-        yield direct, direct.info.backend_pid
+        process = direct.info.backend_pid
+        try:
+            yield direct, process
+        finally:  # what is given up at this end may go on at the other
+            with psycopg.connect(**connection.get_connection_params()) as other:
+                other.execute("SELECT pg_terminate_backend(%s, 5000)", [process])
 
 
 def test_a_statement_that_is_given_up_ends_on_the_server_too(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +125,7 @@ def test_a_statement_that_is_given_up_ends_on_the_server_too(db: None, monkeypat
         with pytest.raises(psycopg.OperationalError, match="gave no answer within"):
             direct.execute("SELECT pg_sleep(600)")
         assert direct.closed
-    eventually(lambda: not is_there(process), "the statement's end")
+        eventually(lambda: not is_there(process), "the statement's end")
 
 
 def test_a_statement_is_given_up_when_there_is_no_way_to_the_server(db: None) -> None:
@@ -129,7 +134,7 @@ def test_a_statement_is_given_up_when_there_is_no_way_to_the_server(db: None) ->
 
     with patient(ask) as (direct, _):
         with pytest.raises(psycopg.OperationalError, match="no sign of life"):
-            direct.execute("SELECT pg_sleep(5)")
+            direct.execute("SELECT pg_sleep(600)")
         assert direct.closed
 
 
@@ -160,7 +165,7 @@ asked = []
 alive = connection.connection.sign_of_life
 connection.connection.sign_of_life = lambda: asked.append(alive())
 with connection.cursor() as cursor:
-    cursor.execute("SELECT pg_sleep(0.5)")
+    cursor.execute("SELECT pg_sleep(3)")
 print(asked[:1])
 """
     address = postgres.url.replace("127.0.0.1", "localhost")
