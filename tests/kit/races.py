@@ -34,7 +34,8 @@ def race(*contenders: Callable[[], Any], limit: float = LIMIT_SECONDS) -> list[O
     crowded = len(contenders) >= connection.settings_dict["OPTIONS"]["pool"]["max_size"]
 
     def run(contender: Callable[[], Any]) -> Outcome:
-        connection.pool_seconds = 2 * limit  # many contenders take their turns at few connections
+        # Many contenders take their turns at few connections.
+        connection.pool_seconds = 2 * limit  # type: ignore[attr-defined]
         try:
             if crowded:
                 start.wait()
