@@ -22,6 +22,7 @@ from tests.factories.knowledge import CollectionFactory
 from tests.kit.cast import Actor
 from tests.kit.pages import COMMANDS, Block, blocks
 from tests.kit.server import serving
+from tests.kit.waiting import PATIENCE
 from tests.knowledge.files import pdf_file
 from tests.test_docs import PAGES, README
 
@@ -86,7 +87,7 @@ def test_requests_and_commands_do_as_they_stand(owner: Actor, tmp_path: Path) ->
                 env={"PATH": os.environ["PATH"], **variables},
                 capture_output=True,
                 text=True,
-                timeout=60,
+                timeout=PATIENCE,
             )
             assert done.returncode == 0, f"{block}: {done.stdout} {done.stderr}"
     task.refresh_from_db()

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -186,7 +187,12 @@ def _dispatch_alone(linger: float) -> bool:
         for _ in range(3):  # a writer of an event holds it for a moment, to see whether anybody does
             [held] = holder.execute("SELECT pg_try_advisory_lock(hashtext(%s))", [LOCK]).fetchone() or [False]
             if held:
-                asyncio.run(_Dispatcher(linger).run())
+                try:
+                    asyncio.run(_Dispatcher(linger).run())
+                finally:
+                    # The server takes a while to notice that the connection is closed, and to free it by itself.
+                    with suppress(psycopg.OperationalError):  # it went with the connection
+                        holder.execute("SELECT pg_advisory_unlock(hashtext(%s))", [LOCK])
                 return True
             time.sleep(0.02)
     return False

@@ -3,7 +3,7 @@
 import hashlib
 import http.client
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -20,6 +20,7 @@ from tests.factories.agents.evidence import ArtifactFactory, StoredContentFactor
 from tests.kit.cast import Actor
 from tests.kit.races import errors, race, values
 from tests.kit.server import Server, serving
+from tests.kit.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -39,21 +40,13 @@ def server(tmp_path: Path, teammate: Actor) -> Iterator[Server]:
 
 def begin_upload(server: Server, actor: Actor, size: int) -> http.client.HTTPConnection:
     """Send the head of an upload of ``size`` bytes."""
-    client = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    client = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
     client.putrequest("POST", ARTIFACTS)
     client.putheader("Authorization", f"Bearer {actor.key.text}")  # type: ignore[attr-defined]
     client.putheader("Content-Type", "multipart/form-data; boundary=edge")
     client.putheader("Content-Length", str(len(HEAD) + size + len(TAIL)))
     client.endheaders(HEAD)
     return client
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    """Wait until something holds, and tell whether it came to hold."""
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 def test_200_mib_go_up_and_down_within_64_mib_of_memory(
@@ -79,7 +72,7 @@ def test_200_mib_go_up_and_down_within_64_mib_of_memory(
     up = server.peak_memory() - before
 
     server.forget_peak()
-    client = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    client = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
     client.request(
         "GET",
         f"{ARTIFACTS}{made.pk}/download/",
@@ -104,10 +97,10 @@ def test_an_upload_that_breaks_off_leaves_nothing(sent: int, server: Server, tea
     client = begin_upload(server, teammate, 50 * MIB)
     try:
         client.send(b"x" * sent)
-        assert eventually(lambda: len(files(server.media)) == 1)
+        eventually(lambda: len(files(server.media)) == 1, "the file of what has come so far")
     finally:
         client.close()
-    assert eventually(lambda: files(server.media) == [])
+    eventually(lambda: files(server.media) == [], "the end of the file")
     assert not StoredContent.objects.exists()
     assert not Artifact.objects.exists()
 
@@ -180,7 +173,7 @@ def test_the_last_two_artifacts_of_a_content_go_at_once(organization: Organizati
 def test_the_control_without_the_lock_the_last_two_leave_the_content(organization: Organization, media: Path) -> None:
     stored = StoredContentFactory(organization=organization)
     pair = [ArtifactFactory(organization=organization, text=None, stored=stored) for _ in range(2)]
-    both = Barrier(2, timeout=30)
+    both = Barrier(2, timeout=PATIENCE)
 
     def unguarded(artifact: Artifact) -> None:
         with transaction.atomic():

@@ -32,7 +32,7 @@ from tests.kit.reflection import Route, list_routes
 pytestmark = [pytest.mark.xdist_group("plans"), pytest.mark.django_db]
 
 SCALE = float(os.environ.get("PLAN_SCALE", "0.1"))
-MOST_MILLISECONDS = 50
+MOST_MILLISECONDS = 150  # on a machine that may be slow and busy
 BIG = 10_000  # rows; a smaller table may well be read from end to end
 TASKS = int(200_000 * SCALE) // 10 * 10
 METRICS = 5 * TASKS

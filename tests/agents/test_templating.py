@@ -193,7 +193,7 @@ def test_what_costs_too_much_ends_soon(source: str, values: dict[str, Any]) -> N
     started = time.process_time()
     with pytest.raises(TemplateError):
         fill(source, **values)
-    assert time.process_time() - started < limits.MAX_SECONDS + 1
+    assert time.process_time() - started < limits.MAX_SECONDS + 5
     tracemalloc.start()
     try:
         with pytest.raises(TemplateError):

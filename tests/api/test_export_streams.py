@@ -14,6 +14,7 @@ from tests.factories.core import OrganizationFactory
 from tests.kit.cast import Actor
 from tests.kit.plans import Filling, fill
 from tests.kit.server import Server, serving
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +25,7 @@ PIECE = 64 * 1024
 
 
 def ask(server: Server, actor: Actor, path: str) -> http.client.HTTPResponse:
-    client = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    client = http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE)
     client.request("GET", path, headers={"Authorization": f"Bearer {actor.key.text}"})  # type: ignore[attr-defined]
     return client.getresponse()
 
@@ -40,7 +41,7 @@ def test_200_000_rows_stream_within_32_mib_of_memory_and_hold_no_connection(
     with transaction.atomic():
         columns = {"name": "'cpu ' || n", "value": "n / 7.0"}
         fill([Filling(MetricSnapshot, ROWS, columns)], teammate.organization, OrganizationFactory(), teammate.user)
-    with serving(tmp_path, DB_POOL_SIZE="1", DB_MAX_OVERFLOW="0", DB_POOL_TIMEOUT="3") as server:
+    with serving(tmp_path, DB_POOL_SIZE="1", DB_MAX_OVERFLOW="0", DB_POOL_TIMEOUT="20") as server:
         for form in ("csv", "ndjson"):  # what the first requests load isn't the export's
             ask(server, teammate, f"{METRICS}?format={form}&name=none").read()
         assert ask(server, teammate, METRICS).status == 200

@@ -11,10 +11,11 @@ from core.limits.rates import block
 from tests.kit.cast import Actor
 from tests.kit.client import ORDINARY_WAY
 from tests.kit.server import Server, serving
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LIMIT = 200
+LIMIT = 100  # twice as many requests must be answered within a window, a minute
 
 
 def test_two_servers_share_a_limit(owner: Actor, tmp_path: Path) -> None:
@@ -25,7 +26,7 @@ def test_two_servers_share_a_limit(owner: Actor, tmp_path: Path) -> None:
             headers={"Authorization": f"Bearer {owner.key.text}", "Accept": "*/*", **headers},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.headers["RateLimit"]
         except urllib.error.HTTPError as refusal:
             return refusal.code, refusal.headers["RateLimit"]

@@ -33,9 +33,10 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from tests.benchmarks.changes import Client, Ledger, Plan
-from tests.benchmarks.processes import kill, prepare, serve, work
+from tests.benchmarks.processes import prepare, serve, work
 from tests.core.receiver import DROP, Received, receiving
 from tests.kit.postgres import free_port
+from tests.kit.processes import kill_family
 
 CONTROLS = ("order", "once", "signature", "rollback")
 FAILING_SHARE = 1 / 3
@@ -123,7 +124,7 @@ class Killer(threading.Thread):
 
     def run(self) -> None:
         while not self.enough.wait(self.pause * self.chance.uniform(0.3, 1.7)):
-            kill(self.running)
+            kill_family(self.running)
             self.kills += 1
             self.running = self.start_one()
 
@@ -177,7 +178,7 @@ def story(plan: Plan, ledger: Ledger, pause: float) -> tuple[dict[str, int], flo
     finally:
         for killer in killers:
             killer.stop()
-            kill(killer.running)
+            kill_family(killer.running)
 
 
 def check(organization: UUID, database: str, ledger: Ledger, hook: Hook) -> list[str]:

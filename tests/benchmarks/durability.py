@@ -21,9 +21,10 @@ import psycopg
 from django.db import connections
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.benchmarks.processes import kill, prepare, serve
+from tests.benchmarks.processes import prepare, serve
 from tests.benchmarks.spans import request
 from tests.kit.postgres import free_port
+from tests.kit.processes import kill_family
 
 SENDERS, BATCH = 4, 100
 
@@ -102,7 +103,7 @@ def main() -> None:
             senders = [threads.submit(send, port, text, told, lock) for _ in range(SENDERS)]
             try:
                 time.sleep(options.seconds / 3)
-                kill(server)
+                kill_family(server)
                 server = serve(port)
                 time.sleep(options.seconds / 3)
                 database.stop()
@@ -118,7 +119,7 @@ def main() -> None:
         print(f"first acknowledgement {min(after):.1f} s after PostgreSQL was back")
         check(told, database.url)
     finally:
-        kill(server)
+        kill_family(server)
         connections.close_all()
 
 

@@ -28,6 +28,7 @@ from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks import serving
 from tests.benchmarks.load import Connection, at_once
 from tests.benchmarks.spans import request
+from tests.kit.processes import family
 
 TABLES = ("agents_agentexecution", "agents_modelcall", "agents_toolexecution")
 KEPT = (*TABLES, "agents_trace", "agents_spanstatistic")
@@ -96,13 +97,13 @@ def main() -> None:
         send(port, text, [request(options.batch) for _ in range(20)], options.senders)  # warm
         warm = rows() - before
         database = Path(settings.DATABASES["default"]["EMBEDDED_IN"]) / "data"
-        processes = [*serving.family(server), *serving.postgres(database)]
+        processes = [*family(server), *serving.postgres(database)]
         cpu, began = serving.cpu_seconds(processes), time.perf_counter()
         took = send(port, text, bodies, options.senders)
         wall = time.perf_counter() - began
-        processes = [*serving.family(server), *serving.postgres(database)]
+        processes = [*family(server), *serving.postgres(database)]
         cpu = serving.cpu_seconds(processes) - cpu
-        above, *workers = (serving.resident_bytes(process) / 2**20 for process in serving.family(server))
+        above, *workers = (serving.resident_bytes(process) / 2**20 for process in family(server))
     sent = options.batch * len(bodies)
     stored = rows() - before - warm
     cuts = quantiles((each * 1_000 for each in took), n=100)

@@ -4,18 +4,16 @@ import atexit
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 from django.db import connections
 
-from tests.benchmarks.serving import START_SECONDS, family, wait_for
+from tests.benchmarks.serving import START_SECONDS, wait_for
 from tests.kit.postgres import Postgres
 
 # Of dead workers the rows are removed, so that their sequence says more than they do.
@@ -44,14 +42,6 @@ def work(url: str) -> subprocess.Popen[bytes]:
                 raise SystemExit("The worker didn't start.")
             time.sleep(0.05)
     return worker
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a server or a worker, and all processes below it, with SIGKILL."""
-    for each in family(process.pid):
-        with suppress(ProcessLookupError):  # it was ending by itself, as one whose parent is killed may
-            os.kill(each, signal.SIGKILL)
-    process.wait()
 
 
 def prepare(name: str, **variables: str) -> Postgres:

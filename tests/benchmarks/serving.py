@@ -1,14 +1,15 @@
 """A server as production has it, and what its processes and PostgreSQL's consume."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+
+from tests.kit.processes import family, kill_family
 
 WORKERS, THREADS = 2, 3
 START_SECONDS = 180  # beside much other work
@@ -38,10 +39,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     try:
         server.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        for process in family(server.pid):
-            with suppress(ProcessLookupError):  # it went with another
-                os.kill(process, signal.SIGKILL)
-        server.wait()
+        kill_family(server)
         raise
 
 
@@ -56,20 +54,6 @@ def wait_for(port: int) -> None:
         else:
             return
     raise SystemExit("The server didn't start.")
-
-
-def family(root: int) -> list[int]:
-    """Return a process and all below it."""
-    found, parents = [root], {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    for each in found:
-        found += [child for child, parent in parents.items() if parent == each]
-    return found
 
 
 def postgres(data: Path) -> list[int]:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 from django.db import connections
-from playwright.sync_api import Page, Request, sync_playwright
+from playwright.sync_api import Page, Request, expect, sync_playwright
+
+from tests.kit.waiting import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
+MILLISECONDS = PATIENCE * 1000
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -32,11 +35,12 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Page]:
         pytest.skip(f"{CHROMIUM} isn't there; apt-get install chromium.")
     # Playwright keeps an event loop in this thread, where Django's synchronous calls are yet at home.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+    expect.set_options(timeout=MILLISECONDS)
     wrong: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS, timeout=MILLISECONDS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(MILLISECONDS)
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("requestfailed", lambda request: wrong.extend(failure(request)))

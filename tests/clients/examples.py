@@ -11,7 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "clients.md"
 PYTHON = HERE / ".venv" / "bin" / "python"
-SECONDS = 120
+SECONDS = 300
 OF_OUR_ENVIRONMENT = {"VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT"}
 
 FRAMEWORKS = {

@@ -10,9 +10,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 from typing import Any
+
+from tests.kit.listening import Listener
 
 MODEL = "gpt-5-mini"
 SERVED_MODEL = "gpt-5-mini-2025-08-07"
@@ -63,7 +65,7 @@ ANSWERING_USAGE = Usage(input=1410, cached=1152, output=83, reasoning=64)
 @contextmanager
 def fake_model() -> Iterator[str]:
     """Serve on loopback while the block runs; gives the server's address, to which ``/v1`` is added."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Listener(("127.0.0.1", 0), Handler)
     thread = Thread(target=server.serve_forever, name="fake-model")
     thread.start()
     try:

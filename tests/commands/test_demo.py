@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import stat
 import urllib.error
 import urllib.parse
@@ -19,6 +18,9 @@ from django.core.management import CommandError, call_command
 
 from tests.commands.conftest import Installation
 from tests.factories.core import OrganizationFactory
+from tests.kit.postgres import free_port
+from tests.kit.processes import web_workers
+from tests.kit.waiting import PATIENCE, eventually
 
 
 @pytest.fixture(autouse=True)
@@ -28,13 +30,6 @@ def _signals() -> Iterator[None]:
     yield
     for number, handler in handlers.items():
         signal.signal(number, handler)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Demo:
@@ -66,7 +61,7 @@ class Demo:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         request = urllib.request.Request(self.address + path, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)
@@ -76,28 +71,26 @@ class Demo:
         jar = CookieJar()
         browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
         address = f"{self.address}/admin/login/?next=/admin/"
-        browser.open(address, timeout=30).close()
+        browser.open(address, timeout=PATIENCE).close()
         token = next(cookie.value for cookie in jar if cookie.name == "csrftoken")
         form = {"username": email, "password": password, "csrfmiddlewaretoken": token, "next": "/admin/"}
-        with browser.open(address, urllib.parse.urlencode(form).encode(), timeout=30) as page:
+        with browser.open(address, urllib.parse.urlencode(form).encode(), timeout=PATIENCE) as page:
             assert page.url == f"{self.address}/admin/"
             return page.read().decode()
 
     def web_server(self) -> int:
         """The process id of the web server."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        (found,) = [child for child in children if "granian" in Path(f"/proc/{child}/cmdline").read_text()]
-        return int(found)
+        (found,) = web_workers(self.process.pid)
+        return found
 
     def stop(self, number: signal.Signals) -> None:
         """Send a signal; the demo must end well, and leave no process."""
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=60)
+        out, err = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, err
         assert out.endswith("\nStopped.\n")
         assert "Traceback" not in err
-        assert processes(self.folder) == []
+        eventually(lambda: not processes(self.folder), "the end of all processes")
 
 
 def processes(folder: Path) -> list[str]:
@@ -131,7 +124,7 @@ def start(installation: Installation) -> Iterator[Any]:
     for demo in demos:
         if demo.process.poll() is None:
             demo.process.terminate()
-        demo.process.communicate(timeout=60)
+        demo.process.communicate(timeout=PATIENCE)
 
 
 def test_from_nothing_to_a_served_page_and_again(start: Any, installation: Installation) -> None:
@@ -171,10 +164,10 @@ def test_from_nothing_to_a_served_page_and_again(start: Any, installation: Insta
     assert len(fresh.get("/api/v1/memberships/", fresh.field("API key"))[1]["results"]) == 6
 
     os.kill(fresh.web_server(), signal.SIGTERM)
-    _, complaint = fresh.process.communicate(timeout=60)
+    _, complaint = fresh.process.communicate(timeout=PATIENCE)
     assert fresh.process.returncode == 1
     assert complaint.endswith("CommandError: The web server ended by itself, with status 0.\n")
-    assert processes(fresh.folder) == []
+    eventually(lambda: not processes(fresh.folder), "the end of all processes")
 
 
 def test_it_can_be_stopped_while_it_prepares(start: Any) -> None:

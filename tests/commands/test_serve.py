@@ -23,14 +23,20 @@ from django.test import Client
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 from core.management.commands.serve import server_command
-from tests.core.jobs.conftest import eventually
 from tests.factories.agents import TaskFactory
 from tests.kit.cast import Actor
 from tests.kit.postgres import free_port
+from tests.kit.processes import command_line, kill_family, web_workers
 from tests.kit.server import environment, wait_for
 from tests.kit.sql import run
+from tests.kit.waiting import PATIENCE, eventually
 
-WAITING = "SELECT FROM pg_stat_activity WHERE application_name = 'muster web' AND wait_event_type = 'Lock'"
+# On this test's database: others test on the same server.
+WAITING = (
+    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+    " AND application_name = 'muster web' AND wait_event_type = 'Lock'"
+)
+LOG = "server.log"
 MANIFEST_STORAGE = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 
 
@@ -40,21 +46,21 @@ def served(folder: Path, **variables: str) -> Iterator[tuple[subprocess.Popen[by
     port = free_port()
     command = [sys.executable, str(Path(settings.BASE_DIR) / "manage.py"), "serve"]
     # Plain static files: to gather those of production takes longer than all of this.
-    variables = {"DEBUG": "1", "WEB_PORT": str(port), **variables}
-    process = subprocess.Popen(command, env=environment(folder, **variables))
+    variables = {"DEBUG": "1", "WEB_PORT": str(port), "LOG_LEVEL": "INFO", **variables}
     address = f"http://127.0.0.1:{port}"
+    with (folder / LOG).open("w") as log:
+        process = subprocess.Popen(command, env=environment(folder, **variables), stdout=log, stderr=log)
     try:
         wait_for(f"{address}/health/live", process)
         yield process, address
     finally:
-        process.kill()
-        process.wait()
+        kill_family(process)
+        print((folder / LOG).read_text())
 
 
-def workers(process: subprocess.Popen[bytes]) -> list[str]:
+def workers(process: subprocess.Popen[bytes]) -> list[int]:
     """Return the ids of the processes that serve."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [child for child in children if "granian" in Path(f"/proc/{child}/cmdline").read_text()]
+    return web_workers(process.pid)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -65,27 +71,27 @@ def test_it_serves_by_so_many_processes_and_lets_requests_end_when_told_to_stop(
         headers = {"Authorization": f"Bearer {owner.key.text}", "Content-Type": "application/json"}
         url = f"{address}/api/v1/tasks/{task.pk}/"
         request = urllib.request.Request(url, b'{"name": "After"}', headers, method="PATCH")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status
 
-    with served(tmp_path, WEB_WORKERS="2", WEB_THREADS="1") as (process, address), ThreadPoolExecutor(1) as threads:
+    variables = {"WEB_WORKERS": "2", "WEB_THREADS": "1", "WEB_GRACE_SECONDS": "300", "DB_STATEMENT_TIMEOUT": "300"}
+    with served(tmp_path, **variables) as (process, address), ThreadPoolExecutor(1) as threads:
         # The command became the server, so a signal to it is one to the server.
-        assert "granian" in Path(f"/proc/{process.pid}/cmdline").read_text()
+        assert "granian" in command_line(process.pid)
         assert len(workers(process)) == 2
+        # One that is told to stop before doesn't hear it.
+        eventually(lambda: (tmp_path / LOG).read_text().count("Started worker") == 2, "the start of both processes")
 
         with psycopg.connect(**connection.get_connection_params()) as other:
             other.execute("SELECT FROM agents_task WHERE id = %s FOR UPDATE", [task.pk])
             answer = threads.submit(rename, address)
-            waiting = (
-                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'muster web' AND wait_event_type = 'Lock'"
-            )
-            eventually(lambda: run(waiting), "the request's wait for the row")
+            eventually(lambda: run(WAITING), "the request's wait for the row")
             process.send_signal(signal.SIGTERM)
             eventually(lambda: len(workers(process)) == 1, "the end of the process that had nothing to do")
             assert process.poll() is None, "It didn't wait for the request."
             assert not answer.done()
-        assert answer.result(timeout=60) == 200
-        assert process.wait(timeout=60) == 0
+        assert answer.result(timeout=PATIENCE) == 200
+        assert process.wait(timeout=PATIENCE) == 0
     task.refresh_from_db()
     assert task.name == "After"
 
@@ -99,15 +105,12 @@ def test_it_does_not_wait_forever(owner: Actor, tmp_path: Path) -> None:
             other.execute("SELECT FROM agents_task WHERE id = %s FOR UPDATE", [task.pk])
             headers = {"Authorization": f"Bearer {owner.key.text}"}
             request = urllib.request.Request(f"{address}/api/v1/tasks/{task.pk}/", headers=headers, method="DELETE")
-            answer = threads.submit(urllib.request.urlopen, request, timeout=60)
-            waiting = (
-                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'muster web' AND wait_event_type = 'Lock'"
-            )
-            eventually(lambda: run(waiting), "the request's wait for the row")
+            answer = threads.submit(urllib.request.urlopen, request, timeout=PATIENCE)
+            eventually(lambda: run(WAITING), "the request's wait for the row")
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=30)
+            process.wait(timeout=PATIENCE)
         with pytest.raises(OSError, match=r"closed connection|reset"):
-            answer.result(timeout=60)
+            answer.result(timeout=PATIENCE)
     task.refresh_from_db()  # what wasn't answered wasn't done
 
 
@@ -115,7 +118,7 @@ def test_it_does_not_wait_forever(owner: Actor, tmp_path: Path) -> None:
 def test_a_process_that_dies_is_started_again(tmp_path: Path) -> None:
     with served(tmp_path, WEB_WORKERS="1") as (process, address):
         [killed] = workers(process)
-        os.kill(int(killed), signal.SIGKILL)
+        os.kill(killed, signal.SIGKILL)
         eventually(lambda: workers(process) not in ([], [killed]), "another process")
         wait_for(f"{address}/health/live", process)
 

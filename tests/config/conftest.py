@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import PATIENCE
+
 NOBODY = 65534
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -61,7 +63,7 @@ class Project:
     def run(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run Python with `arguments` to its end."""
         process = self.start(*arguments, **env)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def manage(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

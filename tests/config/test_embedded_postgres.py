@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit.waiting import PATIENCE, eventually
+
 from .conftest import Project, copy_project
 
 # Connects, tells the server's process id, and stays until its standard input ends.
@@ -35,7 +37,7 @@ def server_process(project: Project) -> int | None:
     try:
         pid = int(file.read_text().split()[0])
         os.kill(pid, 0)
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, IndexError, ProcessLookupError):  # the file is made before it is written to
         return None
     return pid
 
@@ -52,14 +54,6 @@ def keeper_process(project: Project) -> int:
     raise AssertionError("no keeper runs")
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another process brings about."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't come about within 20 s"
-        time.sleep(0.01)
-
-
 def use(program: subprocess.Popen[str]) -> int:
     """The process id of the server to which `program` has connected."""
     assert program.stdout is not None
@@ -73,7 +67,7 @@ def use(program: subprocess.Popen[str]) -> int:
 
 def finish(program: subprocess.Popen[str]) -> str:
     """Let `program` end, and return what it wrote to standard error."""
-    _, err = program.communicate(timeout=30)
+    _, err = program.communicate(timeout=PATIENCE)
     assert program.returncode == 0, err
     return err
 
@@ -92,7 +86,7 @@ def start() -> Iterator[Start]:
     for project, program in started:
         program.kill()
         program.communicate()
-        wait_until(lambda project=project: server_process(project) is None)
+        eventually(lambda project=project: server_process(project) is None, "the server's end")
 
 
 @pytest.fixture(scope="session")
@@ -139,7 +133,7 @@ def test_a_kill_of_the_only_user_stops_the_server(used: Project, start: Start) -
     victim = start(used)
     use(victim)
     victim.kill()
-    wait_until(lambda: server_process(used) is None)
+    eventually(lambda: server_process(used) is None, "the server's end")
 
 
 def test_a_server_without_its_keeper_is_taken_over(used: Project, start: Start) -> None:

@@ -19,6 +19,7 @@ from tests.factories.core import APIKeyFactory, MembershipFactory, OrganizationF
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
 from tests.kit.sql import run
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db
 
@@ -213,7 +214,7 @@ def test_psql_is_an_event_a_row_and_named() -> None:
         [psql, *command[1:], "--no-psqlrc", "--quiet", "--command", statement],
         env={name: value for name, value in environment.items() if name != "PGAPPNAME"},
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     found = events(event_type="organization.update")
     assert [event.details["source"] for event in found] == ["psql", "psql"]

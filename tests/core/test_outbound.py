@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
@@ -12,6 +13,7 @@ import pytest
 from core import outbound
 from core.outbound import Answer, Client, OutboundError, RefusedAddressError, check_url, may_reach
 from tests.core.receiver import Received, Receiver, receiving
+from tests.kit.waiting import PATIENCE
 
 
 def post(url: str) -> Answer:
@@ -175,15 +177,18 @@ def test_four_kilobytes_of_an_endless_body_are_read() -> None:
 def test_a_receiver_that_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbound, "WHOLE_SECONDS", 0.2)
 
-    def sleepy(request: Received) -> tuple[int, dict[str, str], bytes]:
-        time.sleep(1)
+    left = threading.Event()
+
+    def silent(request: Received) -> tuple[int, dict[str, str], bytes]:
+        left.wait(PATIENCE)
         return 200, {}, b""
 
-    with receiving(sleepy) as slow:
+    with receiving(silent) as slow:
         began = time.monotonic()
         with pytest.raises(OutboundError, match="No answer came"):
             post(slow.url())
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < PATIENCE / 2
+        left.set()
 
 
 @pytest.mark.usefixtures("_open")

@@ -8,12 +8,13 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from django.db import transaction
 from standardwebhooks import Webhook as Verifier
 
 from agents.models import Project
-from core import encryption
+from core import encryption, outbound
 from core.encryption import UnreadableSecretError, reveal
 from core.models import AuditEvent, Organization, Webhook, WebhookDelivery
 from core.services import webhooks
@@ -247,11 +248,14 @@ def test_events_of_one_object_arrive_in_order_and_others_go_on(organization: Org
 
 @sends
 def test_a_slow_receiver_does_not_hold_up_the_others(receiver: Receiver, organization: Organization) -> None:
-    def sleepy(request: Received) -> tuple[int, dict[str, str], bytes]:
-        time.sleep(1.5)
+    def slow_to_answer(request: Received) -> tuple[int, dict[str, str], bytes]:
+        """Wait for the others' messages, nearly as long as is waited for an answer."""
+        limit = time.monotonic() + 0.8 * outbound.WHOLE_SECONDS
+        while len(receiver.requests) < 12 and time.monotonic() < limit:
+            time.sleep(0.01)
         return 204, {}, b""
 
-    with receiving(sleepy) as slow:
+    with receiving(slow_to_answer) as slow:
         for number in range(3):
             WebhookFactory(organization=organization, url=slow.url(f"/{number}"), event_types=["project.create"])
         WebhookFactory(organization=organization, url=receiver.url(), event_types=["project.create"])
@@ -262,6 +266,27 @@ def test_a_slow_receiver_does_not_hold_up_the_others(receiver: Receiver, organiz
     third_wave = sorted(request.at for request in slow.requests)[24]  # of four for each of three webhooks
     assert max(request.at for request in receiver.requests) < third_wave
     assert not WebhookDelivery.objects.exclude(status="delivered").exists()
+
+
+@sends
+def test_the_next_dispatcher_begins_though_the_last_one_s_connection_is_there(
+    receiver: Receiver, organization: Organization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is for a while after this end has closed it."""
+    WebhookFactory(organization=organization, url=receiver.url(), event_types=["project.create"])
+    there: list[psycopg.Connection[Any]] = []
+
+    def close_later(connection: psycopg.Connection[Any]) -> None:
+        there.append(connection)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "close", close_later)
+        for number in (1, 2):
+            ProjectFactory(organization=organization)
+            dispatch(linger=0)
+            assert len(receiver.requests) == number
+    for connection in there:
+        connection.close()
 
 
 @sends

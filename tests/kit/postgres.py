@@ -7,20 +7,29 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import psycopg
 
 from config.embedded_postgres.server import binaries
-from tests.benchmarks.serving import family
+from tests.kit.processes import family, has_ended, send, state
+from tests.kit.waiting import eventually
+
+# Who connects has its place before it is listed: so often must nobody else be seen.
+LOOKS, LOOK_SECONDS = 5, 0.1
 
 
 def free_port() -> int:
     """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        # Below those that Linux lends to whoever connects: it could lend this one before it is listened on.
+        port = SystemRandom().randrange(10_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Postgres:
@@ -62,41 +71,49 @@ class Postgres:
         return family(int((self.data / "postmaster.pid").read_text().split()[0]))
 
     def kill(self) -> None:
-        """Kill all of its processes with SIGKILL, and wait until they are gone."""
-        processes = self.processes()
-        self._signal(processes, signal.SIGKILL)
-        deadline = time.monotonic() + 30
-        while any(Path(f"/proc/{each}").exists() for each in processes) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        """Kill all of its processes with SIGKILL, and wait until they have ended."""
+        processes = self._stand_still()
+        send(processes, signal.SIGKILL)
+        eventually(lambda: all(map(has_ended, processes)), "the processes' end")
+        # They name a process that is still there for as long as nobody takes note of its end.
         (self.data / "postmaster.pid").unlink(missing_ok=True)
+        (self.data.parent / f".s.PGSQL.{self.port}.lock").unlink(missing_ok=True)
 
     def freeze(self) -> None:
         """Stop all of its processes where they are: it takes connections, and answers none."""
-        self._signal(self.processes(), signal.SIGSTOP)
+        self._stand_still()
 
     def thaw(self) -> None:
         """Let it go on."""
-        self._signal(self.processes(), signal.SIGCONT)
+        send(self.processes(), signal.SIGCONT)
 
-    @staticmethod
-    def _signal(processes: list[int], number: signal.Signals) -> None:
-        for process in processes:
-            try:
-                os.kill(process, number)
-            except ProcessLookupError:
-                continue  # it went with its postmaster
+    def _stand_still(self) -> list[int]:
+        """Stop all of its processes where they are, the one that starts others first; return them."""
+        [postmaster, *_] = self.processes()
+        os.kill(postmaster, signal.SIGSTOP)
+        eventually(lambda: state(postmaster) == "T", "the postmaster's standstill")
+        processes = self.processes()
+        send(processes, signal.SIGSTOP)
+        return processes
 
     def take_all_connections(self) -> list[psycopg.Connection[Any]]:
         """Take every connection that the server gives, those of other programs too. Who has them closes them."""
         taken: list[psycopg.Connection[Any]] = []
-        others = "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity WHERE application_name <> 'taken'"
-        while True:
+        others = (
+            "SELECT count(pg_terminate_backend(pid, 1000)) FROM pg_stat_activity"
+            " WHERE application_name <> 'taken' AND backend_type = 'client backend'"
+        )
+
+        def nobody_else_has_one() -> bool:
             try:
-                taken.append(psycopg.connect(self.url, autocommit=True, application_name="taken"))
+                while True:
+                    taken.append(psycopg.connect(self.url, autocommit=True, application_name="taken"))
             except psycopg.OperationalError:
-                found = taken[0].execute(f"{others} AND backend_type = 'client backend'").fetchone()
-                if found == (0,):
-                    return taken
+                time.sleep(LOOK_SECONDS)
+                return bool(taken) and taken[0].execute(others).fetchone() == (0,)
+
+        eventually(lambda: all(nobody_else_has_one() for _ in range(LOOKS)), "all connections")
+        return taken
 
 
 # --- What may happen to one: each is done to it, and returns what undoes it ---------------------------

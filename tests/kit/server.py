@@ -20,9 +20,10 @@ from django.db import connection
 from psycopg.conninfo import make_conninfo
 
 from tests.kit.postgres import free_port
+from tests.kit.processes import children, kill_family
+from tests.kit.waiting import PATIENCE
 
-START_SECONDS = 60
-STOP_SECONDS = 15
+GRACE_SECONDS = 30  # a process that is told to stop while it starts doesn't hear it, and is killed then
 UNLIMITED = dict.fromkeys(
     (
         "RATE_LIMIT_KEY",
@@ -104,29 +105,28 @@ def serving(folder: Path, *, workers: int = 1, url: str = "", **variables: str) 
     port = free_port()
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application"]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers), "--blocking-threads", "2"]
+    command += ["--workers-kill-timeout", str(GRACE_SECONDS)]
     process = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(folder, url=url, **variables))
     try:
         wait_for(f"http://127.0.0.1:{port}/health/live", process)
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        yield Server("127.0.0.1", port, folder / "media", max(map(int, children)))
+        yield Server("127.0.0.1", port, folder / "media", max(children(process.pid)))
     finally:
         process.terminate()
         try:
-            process.wait(timeout=STOP_SECONDS)
+            process.wait(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            kill_family(process)
             raise
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     """Wait until the address answers."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         assert process.poll() is None, f"The server ended with {process.returncode}."
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)
     raise TimeoutError(url)

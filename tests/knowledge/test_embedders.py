@@ -3,8 +3,8 @@
 import base64
 import subprocess
 import sys
-import time
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from config.variables import ConfigurationError
 from knowledge.embedders import EmbedderUnavailable, EmbeddingError, embedder, embedding_models, extras, onnx
 from knowledge.embedders.base import Embedder, Vectors
 from knowledge.embedders.openai import OpenAIEmbedder
+from tests.kit.waiting import PATIENCE
 from tests.knowledge.stand_in import Server, answering, busy, right
 
 LONG = "The wing's boundary layer becomes turbulent. " * 200
@@ -221,7 +222,7 @@ def client(server: Server, **options: Any) -> OpenAIEmbedder:
         "url": server.url,
         "key": "sk-1",
         "batch": 2,
-        "timeout": 5,
+        "timeout": PATIENCE,
         "backoff": 0.01,
     }
     return OpenAIEmbedder("openai:small@2", **given | options)
@@ -275,13 +276,16 @@ def test_a_server_that_is_away_is_unavailable(server: Server) -> None:
 
 
 def test_a_server_that_does_not_answer_in_time_is_unavailable(server: Server) -> None:
-    def slow(body: Any) -> tuple[int, dict[str, str], Any]:
-        time.sleep(0.6)
+    given_up = Event()
+
+    def silent(body: Any) -> tuple[int, dict[str, str], Any]:
+        given_up.wait(PATIENCE)
         return right(body)
 
-    server.answers = [slow, slow]
+    server.answers = [silent, silent]
     with pytest.raises(EmbedderUnavailable, match=r"can't be reached: ReadTimeoutError"):
         client(server, timeout=0.1).embed_query("a")
+    given_up.set()
 
 
 def test_a_refusal_is_told_and_not_tried_again(server: Server) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from knowledge.services.processing import DocumentBusyError, Lease, claim, proce
 from tests.factories.knowledge import CollectionFactory
 from tests.kit.races import Meeting, errors, race, values
 from tests.kit.sql import run
+from tests.kit.waiting import PATIENCE
 from tests.knowledge.library import offer, put
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,14 +31,19 @@ def collection(organization: Organization) -> Collection:
     return collection
 
 
-def meeting_before(meeting: Meeting, part: str, act: Callable[[], Any]) -> Any:
-    """Do what ``act`` does, and wait for the others before its first statement that has ``part`` in it."""
+def meeting_before(meeting: Meeting, part: str, act: Callable[[], Any], *, reached: Event | None = None) -> Any:
+    """Do what ``act`` does, and wait for the others before its first statement that has ``part`` in it.
+
+    Who waits for ``reached`` goes on when it has come there.
+    """
     waited = False
 
     def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         nonlocal waited
         if part in sql and not waited:
             waited = True
+            if reached:
+                reached.set()
             meeting.attend()
         return execute(sql, params, many, context)
 
@@ -160,9 +167,10 @@ def finish_while_changed(collection: Collection) -> list[Exception]:
     document = put(collection, TEXT)
     changed = Collection.objects.get(pk=collection.pk)
     changed.chunk_size = 64
-    meeting = Meeting(2)
+    meeting, reached = Meeting(2), Event()
 
     def change() -> None:
+        assert reached.wait(PATIENCE)  # else the claim could wait for this one's locks, and the two wouldn't cross
         with transaction.atomic():
             Collection.objects.select_for_update().get(pk=collection.pk)
             collections.change_collection(collection=changed, before=collection)
@@ -170,7 +178,7 @@ def finish_while_changed(collection: Collection) -> list[Exception]:
     process = partial(process_document, document_id=document.pk)
     return errors(
         race(
-            partial(meeting_before, meeting, 'FROM "knowledge_chunk"', process),
+            partial(meeting_before, meeting, 'FROM "knowledge_chunk"', process, reached=reached),
             partial(meeting_before, meeting, 'UPDATE "knowledge_document"', change),
         )
     )
@@ -193,16 +201,17 @@ def test_control_with_the_document_locked_first_they_block_each_other(
 def finish_while_deleted(collection: Collection, delete: Callable[[], Any]) -> list[Exception]:
     """Finish a document while its collection is deleted."""
     document = put(collection, TEXT)
-    meeting = Meeting(2)
+    meeting, reached = Meeting(2), Event()
 
     def deleted() -> None:
+        assert reached.wait(PATIENCE)  # as above
         with transaction.atomic():
             delete()
 
     process = partial(process_document, document_id=document.pk)
     return errors(
         race(
-            partial(meeting_before, meeting, 'FROM "knowledge_chunk"', process),
+            partial(meeting_before, meeting, 'FROM "knowledge_chunk"', process, reached=reached),
             partial(meeting_before, meeting, 'DELETE FROM "knowledge_collection"', deleted),
         )
     )

@@ -188,7 +188,7 @@ def test_a_database_that_doesn_t_answer_asks_to_send_again(owner: Actor) -> None
     with psycopg.connect(**connection.get_connection_params()) as other:  # whose turn it is, and stays
         other.execute("SELECT agents_take_turns(ARRAY[%s])", [owner.organization.pk])
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 300")
+            cursor.execute("SET LOCAL statement_timeout = 1500")
         answer = report(owner, a_request().SerializeToString())
     assert (answer.status_code, refusal(answer).code) == (503, otlp.Code.UNAVAILABLE)
     assert int(answer["Retry-After"]) > 0

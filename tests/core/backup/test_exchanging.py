@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from core.backup import BackupError, Place, databases
+from tests.kit.waiting import PATIENCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -60,7 +61,7 @@ def test_where_the_connection_is_lost_the_former_one_takes_connections_again_or_
         thread.start()
         with pytest.raises((BackupError, psycopg.OperationalError)) as refusal:
             databases.exchange(place, new, kept_as=f"{place.name}_kept")
-        thread.join(timeout=30)
+        thread.join(timeout=PATIENCE)
         command = f'ALTER DATABASE "{place.name}" ALLOW_CONNECTIONS true;'
         if locked_out:
             assert isinstance(refusal.value, BackupError)

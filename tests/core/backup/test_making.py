@@ -25,6 +25,7 @@ from core.backup import BackupError, Place, back_up, drill, restore
 from core.backup.archive import Reader, Writer
 from core.management.commands.backup import Command
 from tests.core.backup.conftest import STORED, fill, installed, names_of_databases, quiet
+from tests.kit.waiting import PATIENCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -259,7 +260,7 @@ def ended(place: Place, tmp_path: Path, at: str, number: signal.Signals, *argume
         if line.startswith(at):
             process.send_signal(number)
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     return process.returncode
 
 

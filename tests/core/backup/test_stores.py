@@ -12,7 +12,7 @@ from core.backup import BackupError, Place, back_up, databases, restore
 from core.backup.archive import Reader
 from tests.core.backup.conftest import STORED, installed, names_of_databases, quiet
 from tests.core.bucket import KEYS, Answer, Bucket, refusal, serving
-from tests.kit.postgres import free_port
+from tests.kit.listening import deaf_port
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("backup")]
 
@@ -30,7 +30,7 @@ def bucket() -> Iterator[Bucket]:
 
 def hasty(bucket: Bucket) -> Any:
     """The bucket's storage, which is asked for the same but once."""
-    config = import_module("botocore.config").Config(retries={"total_max_attempts": 1}, read_timeout=1)
+    config = import_module("botocore.config").Config(retries={"total_max_attempts": 1}, read_timeout=30)
     transfer = import_module("boto3.s3.transfer").TransferConfig(num_download_attempts=1)
     return bucket.storage(client_config=config, transfer_config=transfer)
 
@@ -102,8 +102,8 @@ def test_a_bucket_that_goes_meanwhile(bucket: Bucket, original: Place, tmp_path:
 
 
 def test_a_store_that_is_away(original: Place, tmp_path: Path) -> None:
-    away = Bucket(endpoint=f"http://127.0.0.1:{free_port()}")
-    told = not_backed_up(away, original, tmp_path)
+    with deaf_port() as port:
+        told = not_backed_up(Bucket(endpoint=f"http://127.0.0.1:{port}"), original, tmp_path)
     assert told.startswith("Listing the files failed, in the bucket files: Could not connect to the endpoint URL")
 
 

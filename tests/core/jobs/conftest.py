@@ -4,10 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -15,19 +13,9 @@ from django.conf import settings
 from core.models import AuditEvent
 from tests.kit.server import database_url
 from tests.kit.sql import run
+from tests.kit.waiting import PATIENCE, eventually
 
-PATIENCE_SECONDS = 30
 MANAGE = Path(settings.BASE_DIR) / "manage.py"
-
-
-def eventually(happens: Callable[[], Any], what: str) -> Any:
-    """Wait until it happens, and return what it returned."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if found := happens():
-            return found
-        time.sleep(0.02)
-    raise TimeoutError(what)
 
 
 def notes(event_type: str) -> list[AuditEvent]:
@@ -113,4 +101,4 @@ def silence_workers() -> None:
 def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
     """Send a signal, and return the status with which the process ends."""
     process.send_signal(number)
-    return process.wait(PATIENCE_SECONDS)
+    return process.wait(PATIENCE)

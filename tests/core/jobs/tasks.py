@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from core import audit, jobs
+from tests.kit.waiting import PATIENCE
 
-PATIENCE_SECONDS = 30
 LONG = jobs.long_queue("long-probes")
 
 
@@ -19,7 +19,7 @@ def note(number: int) -> None:
 def wait_for(path: str) -> None:
     """Wait until the file is there."""
     audit.record("probe.begin", details={"process": os.getpid()})
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not Path(path).exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     audit.record("probe.end", details={"process": os.getpid()})

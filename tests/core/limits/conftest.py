@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.kit.waiting import PATIENCE
+
 SERVERS = ("valkey-server", "redis-server")
 
 
@@ -33,7 +35,7 @@ class CacheServer:
     def start(self) -> None:
         command = [self.program, "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen(command, cwd=self.socket.parent, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             assert self.process.poll() is None, f"The server ended with {self.process.returncode}."
             try:
@@ -47,7 +49,7 @@ class CacheServer:
     def stop(self) -> None:
         if self.process is not None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(PATIENCE)
             self.process = None
 
 

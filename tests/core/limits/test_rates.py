@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from threading import Barrier
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
 
+from core.limits import cache
 from core.limits.cache import PREFIX, CacheStore
 from core.limits.models import RateWindow
 from core.limits.rates import LARGEST_BLOCK, Limiter, Quota, Store, Verdict, block
@@ -21,8 +23,15 @@ from tests.core.limits.conftest import CacheServer
 from tests.kit.races import errors, race, values
 from tests.kit.server import database_url
 from tests.kit.sql import refused, run
+from tests.kit.waiting import PATIENCE
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a store that is slow, as on a busy machine, not count as away."""
+    monkeypatch.setattr(cache, "TIMEOUT_SECONDS", PATIENCE)
 
 
 @pytest.fixture(params=["database", "cache"])
@@ -110,7 +119,7 @@ def test_a_window_ends_after_a_minute(store: Store, request: pytest.FixtureReque
         left = run("SELECT extract(epoch FROM ends_at - clock_timestamp())::float FROM limits_ratewindow")[0][0]
     else:
         left = request.getfixturevalue("cache_server").client.pttl(f"{PREFIX}{quota(10).bucket}") / 1000
-    assert 55 < left <= 60
+    assert 30 < left <= 60
 
 
 def test_a_smaller_limit_holds_at_once(store: Store) -> None:
@@ -149,12 +158,17 @@ SPEND = """
 import json, sys, django
 django.setup()
 from core.api.throttling import limiter
+from core.limits import cache
 from core.limits.rates import Quota
-quota = Quota("key", "api:key:a", int(sys.argv[1]))
+limit, cache.TIMEOUT_SECONDS = int(sys.argv[1]), float(sys.argv[2])
+quota = Quota("key", "api:key:a", limit)
 limiter()
 print("ready", flush=True)
 sys.stdin.readline()
-print(json.dumps([limiter().take([quota]).admitted for _ in range(int(sys.argv[1]) + 1)]))
+first = limiter().take([quota]).admitted
+print("first", flush=True)
+sys.stdin.readline()
+print(json.dumps([first, *(limiter().take([quota]).admitted for _ in range(limit))]))
 """
 
 
@@ -169,24 +183,25 @@ def test_real_processes_are_admitted_the_limit_together(kind: str, request: pyte
         "CACHE_URL": url,
     }
     environment.pop("EMBEDDED_POSTGRES", None)
-    command = [sys.executable, "-c", SPEND, str(limit)]
+    command = [sys.executable, "-c", SPEND, str(limit), str(PATIENCE)]
     processes = [
         subprocess.Popen(
             command, cwd=settings.BASE_DIR, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         for _ in range(3)
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    for stage in ("ready\n", "first\n"):  # together: a window is a minute
+        for process in processes:
+            assert process.stdout is not None
+            assert process.stdout.readline() == stage
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+    answers = [json.loads(process.communicate(timeout=PATIENCE)[0]) for process in processes]
     total = sum(sum(answer) for answer in answers)
     assert limit - 2 * (block(limit) - 1) <= total <= limit
-    assert sum(any(answer) for answer in answers) > 1, "They went on at once."
+    assert all(answer[0] for answer in answers), "Each had its first before any had all."
     for answer in answers:
         assert answer == sorted(answer, reverse=True), "Who is refused is refused until the window ends."
         assert not answer[-1]
@@ -225,20 +240,23 @@ def test_windows_that_are_over_are_forgotten() -> None:
 
 def test_without_the_lock_more_would_be_admitted() -> None:
     """The control: what a process does that reads the count and writes it back."""
+    limit, together = 20, Barrier(4, timeout=PATIENCE)
 
     def careless() -> int:
         with connection.cursor() as cursor:
             total = 0
-            for _ in range(200):
+            for _ in range(limit):
                 cursor.execute("SELECT used FROM limits_ratewindow WHERE bucket = 'careless'")
                 used = cursor.fetchone()[0]
-                if used < 200:
+                together.wait()
+                if used < limit:
                     cursor.execute("UPDATE limits_ratewindow SET used = %s WHERE bucket = 'careless'", [used + 1])
                     total += 1
+                together.wait()
             return total
 
     run("INSERT INTO limits_ratewindow VALUES ('careless', 0, now() + interval '1 minute')")
-    assert sum(values(race(*[careless] * 4))) > 200
+    assert sum(values(race(*[careless] * 4))) == 4 * limit
 
 
 def test_a_verdict_without_quotas_is_an_admission() -> None:

@@ -128,17 +128,17 @@ def test_plain_lines_end_with_the_request_s_id() -> None:
 
 def test_slow_statements_are_logged_without_their_values(db: None, caplog: pytest.LogCaptureFixture) -> None:
     quick = connections["default"]
-    watched = type(quick)({**quick.settings_dict, "SLOW_SECONDS": 0.05}, alias="default")
+    watched = type(quick)({**quick.settings_dict, "SLOW_SECONDS": 0.5}, alias="default")
     with caplog.at_level(logging.WARNING, logger="muster.sql"), watched.cursor() as cursor:
         cursor.execute("SELECT %s", ["hunter2"])
         assert caplog.messages == []
         began = time.perf_counter()
-        cursor.execute("SELECT pg_sleep(0.06), %s", ["hunter2"])
+        cursor.execute("SELECT pg_sleep(0.51), %s", ["hunter2"])
         took = (time.perf_counter() - began) * 1000
     watched.close()
     [message] = caplog.messages
-    assert message.endswith(" ms: SELECT pg_sleep(0.06), %s")
-    assert 60 <= float(message.split()[2]) <= round(took)
+    assert message.endswith(" ms: SELECT pg_sleep(0.51), %s")
+    assert 510 <= float(message.split()[2]) <= round(took)
 
 
 def test_a_refused_row_is_not_in_the_error(owner: Actor) -> None:

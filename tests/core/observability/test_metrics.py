@@ -27,6 +27,7 @@ from tests.factories.procrastinate import ProcrastinateJobFactory
 from tests.kit.cast import Actor
 from tests.kit.client import ORDINARY_WAY, ApiClient
 from tests.kit.server import serving
+from tests.kit.waiting import PATIENCE
 
 TOKEN = "token-of-the-metrics-0123456789"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
@@ -186,7 +187,7 @@ def test_connections_and_queue() -> None:
     assert read("muster_database_connections_maximum") > 1
     assert read("muster_queue_jobs", queue="slow", status="todo") == 1
     assert read("muster_queue_jobs", queue="slow", status="failed") == 1
-    assert 59 < read("muster_queue_oldest_seconds", queue="slow") < 90
+    assert 59 < read("muster_queue_oldest_seconds", queue="slow") < 600
 
 
 @pytest.mark.django_db
@@ -220,15 +221,15 @@ def test_all_processes_of_a_server_are_told_of_by_each(tmp_path: Path) -> None:
         begun, asked = time.monotonic(), 0
         # Each on a connection of its own, which the kernel gives to either process, once it listens.
         while asked < 40 or len(list(tmp_path.glob("muster-metrics-*/counter_*.db"))) < 2:
-            assert time.monotonic() < begun + 60, "One of the processes answers nothing."
-            urllib.request.urlopen(server.url("/health/live"), timeout=10).close()
+            assert time.monotonic() < begun + PATIENCE, "One of the processes answers nothing."
+            urllib.request.urlopen(server.url("/health/live"), timeout=PATIENCE).close()
             asked += 1
-        urllib.request.urlopen(server.url("/health/db"), timeout=10).close()
+        urllib.request.urlopen(server.url("/health/db"), timeout=PATIENCE).close()
         [folder] = tmp_path.glob("muster-metrics-*")
         assert folder.stat().st_mode & 0o777 == 0o700
         assert len(list(folder.glob("counter_*.db"))) == 2
         request = urllib.request.Request(server.url("/metrics"), headers=BEARER)
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             told = parse(answer.read().decode())
         labels = frozenset({"route": "/health/live", "method": "GET", "status": "2xx"}.items())
         assert told["muster_http_requests_total", labels] >= 40
