@@ -20,7 +20,7 @@ from agents.telemetry import packing as pack
 from agents.telemetry.agents import resolve
 from agents.telemetry.faults import Faults, UnfitError
 from agents.telemetry.spans import Span
-from core.connections import lend_back
+from core.connections import lend_back, prepared_cursor
 from core.ids import uuid7
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def _store(organization_id: UUID, spans: Sequence[Span]) -> int:
     with transaction.atomic(), connection.cursor() as cursor:
         traces = b"".join({span.trace_id for span in spans})
         cursor.execute("SELECT agents_begin_report(%s, %s)", [organization_id, traces])
-        standing = _standing(cursor, organization_id, {*unique, *around})
+        standing = _standing(organization_id, {*unique, *around})
         new = {key: Place(span, uuid7()) for key, span in unique.items() if key not in standing}
         for place in new.values():
             _link(place, new, standing)
@@ -187,11 +187,12 @@ def _copy(cursor: Any, organization_id: UUID, places: Iterable[Place], agents: d
                 copy.write(b"".join([*rows[kind], pack.TRAILER]))
 
 
-def _standing(cursor: Any, organization_id: UUID, keys: Iterable[Key]) -> dict[Key, tuple[UUID | None, str]]:
+def _standing(organization_id: UUID, keys: Iterable[Key]) -> dict[Key, tuple[UUID | None, str]]:
     """Return which of the spans stand, each with the execution that it is, or is in, and that one's agent's name."""
     wanted = b"".join(trace + span for trace, span in keys)
-    cursor.execute(STANDING, {"organization": organization_id, "keys": wanted, "number": len(wanted) // 24})
-    return {(bytes(trace), bytes(span)): (owner, name) for trace, span, owner, name in cursor.fetchall()}
+    with prepared_cursor() as cursor:  # to plan it takes as long as to run it
+        cursor.execute(STANDING, {"organization": organization_id, "keys": wanted, "number": len(wanted) // 24})
+        return {(bytes(trace), bytes(span)): (owner, name) for trace, span, owner, name in cursor.fetchall()}
 
 
 def _link(place: Place, new: dict[Key, Place], standing: dict[Key, tuple[UUID | None, str]]) -> None:
