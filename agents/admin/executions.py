@@ -82,7 +82,8 @@ class AgentExecutionAdmin(SpanAdmin):
     )
     list_filter = (
         *("organization", "status", "agent_type", ("agent_name", WholeTextFilter), "agent", "squad", "task_run"),
-        *(("session_id", WholeTextFilter), ("trace_id", WholeTextFilter), "parent_execution", "started_at"),
+        *(("session_id", WholeTextFilter), ("user_name", WholeTextFilter), ("trace_id", WholeTextFilter)),
+        *("parent_execution", "started_at"),
         "created_at",
     )
     search_fields = ("=execution_id",)

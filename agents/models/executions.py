@@ -156,6 +156,11 @@ class AgentExecution(Usage, Span):
                 condition=~Q(correlation_id=""),
                 name="agents_execution_correlation",
             ),
+            models.Index(
+                fields=["organization", "user_name", "created_at", "id"],
+                condition=~Q(user_name=""),
+                name="agents_execution_user_name",
+            ),
         ]
         triggers = [*kept("agents_keep_executions"), Immutable("trace_id", "span_id", "execution_id", name="identity")]
 

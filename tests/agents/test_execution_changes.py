@@ -44,6 +44,7 @@ def test_a_list_is_filtered(viewer: Actor) -> None:
         session_id="s-1",
         correlation_id="c-1",
         user=viewer.user,
+        user_name="Grace",
     )
     two = AgentExecutionFactory(
         organization=organization, parent_execution=one, agent_type="step", agent_name="Ada", agent=agent
@@ -72,7 +73,7 @@ def test_a_list_is_filtered(viewer: Actor) -> None:
     assert found(agent=agent.pk) == found(agent_name="Ada") == found(agent_type="step") == [2]
     assert found(parent_execution=one.pk) == [2]
     assert found(trace_id=TRACE.upper()) == found(span=f"{TRACE}-{SPAN}") == found(user=viewer.user.pk) == [1]
-    assert found(session_id="s-1") == found(correlation_id="c-1") == [1]
+    assert found(session_id="s-1") == found(correlation_id="c-1") == found(user_name="Grace,Ada") == [1]
     assert found(started_at_before="2026-03-05T00:00:00Z") == [3]
     assert found(created_at_after="2026-03-05T00:00:00Z") == [3, 2, 1]
     for wrong in ({"trace_id": "x"}, {"span": TRACE}, {"span": f"{TRACE}-{SPAN}\n"}, {"ordering": "cost"}):

@@ -176,6 +176,7 @@ FILLINGS = [
             "parent_execution_id": f"CASE WHEN n % 5 = 0 AND n > 9 THEN {PARENT} END",
             "agent_type": "(ARRAY['agent', 'chain', 'step'])[1 + n / 3 % 3]",
             "agent_name": "'Agent ' || n / 3 % 200",
+            "user_name": "CASE WHEN n % 4 = 0 THEN 'user ' || n / 50 ELSE '' END",
             "usage_below": "false",
         },
     ),

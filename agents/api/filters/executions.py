@@ -55,6 +55,7 @@ class AgentExecutionFilterSet(SpanFilterSet):
     task_run = django_filters.UUIDFilter(field_name="task_run_id")
     squad = django_filters.UUIDFilter(field_name="squad_id")
     user = django_filters.UUIDFilter(field_name="user_id")
+    user_name = CharInFilter(lookup_expr="in", help_text="Whom the agent served, as the client says.")
     session_id = CharInFilter(lookup_expr="in")
     correlation_id = CharInFilter(lookup_expr="in")
 
