@@ -5,16 +5,30 @@ from collections.abc import Iterable, Sequence
 from threading import Lock
 from uuid import UUID
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from agents.models import Agent, Squad, TaskRun
 from agents.telemetry.mapping import own_name
 from agents.telemetry.spans import Span
 
 REMEMBERED = 60.0  # seconds for which what the database said is believed
-LIMIT = 50_000  # names remembered a process
+LIMIT = 50_000  # names, and agents, remembered a process
+
+# Whoever writes one of them at the moment is let be: it is noted the next time.
+SEE = """
+    UPDATE agents_agent AS agent SET last_seen_at = seen.at
+      FROM (SELECT each.id, told.at
+              FROM unnest(%s::uuid[], %s::float[]) AS said (id, seconds)
+              CROSS JOIN least(to_timestamp(seconds), now()) AS told (at)
+              JOIN agents_agent AS each ON each.id = said.id
+             WHERE each.organization_id = %s AND each.deleted_at IS NULL
+               AND (each.last_seen_at < told.at OR each.last_seen_at IS NULL)
+             ORDER BY each.id FOR NO KEY UPDATE OF each SKIP LOCKED) AS seen
+     WHERE agent.id = seen.id
+"""
 
 _known: dict[tuple[UUID, str], tuple[float, UUID]] = {}
+_seen: dict[UUID, float] = {}
 _one_at_a_time = Lock()
 
 
@@ -42,7 +56,25 @@ def resolve(organization_id: UUID, spans: Sequence[Span]) -> dict[str, UUID]:
                 _known.clear()
             _known.update({(organization_id, name): (now, pk) for name, pk in fetched.items()})
         found |= fetched
+    _see(organization_id, proper, found, now)
     return found
+
+
+def _see(organization_id: UUID, spans: Sequence[Span], agents: dict[str, UUID], now: float) -> None:
+    """Note when the spans' agents were last at work: to the minute, for each note is a write."""
+    ended: dict[UUID, int] = {}
+    for span in spans:
+        agent = span.agent_id or agents[span.agent_name]
+        ended[agent] = max(ended.get(agent, 0), span.ended_ns)
+    due = [agent for agent in ended if now - _seen.get(agent, -REMEMBERED) >= REMEMBERED]
+    if not due:
+        return
+    with _one_at_a_time:
+        if len(_seen) > LIMIT:
+            _seen.clear()
+        _seen.update(dict.fromkeys(due, now))
+    with connection.cursor() as cursor:
+        cursor.execute(SEE, [due, [ended[agent] / 1e9 for agent in due], organization_id])
 
 
 def forget(organization_id: UUID) -> None:

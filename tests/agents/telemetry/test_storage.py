@@ -1,6 +1,7 @@
 """Spans in storage: once each, linked whatever the order, priced, summed."""
 
 import random
+import time
 from decimal import Decimal
 from itertools import pairwise, permutations
 from uuid import uuid4
@@ -9,9 +10,10 @@ import orjson
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from agents.models import Agent, AgentExecution, Feedback, ModelCall, Pricing, SpanStatistic, ToolExecution, Trace
-from agents.telemetry import storage
+from agents.telemetry import agents, storage
 from agents.telemetry.spans import Evaluation, Span
 from agents.telemetry.storage import store
 from core.models import Organization
@@ -232,6 +234,25 @@ def test_an_agent_that_is_told_by_its_id_is_not_made_by_a_name(organization: Org
     ]
     assert ModelCall.objects.get().agent_name == "Ada"
     assert set(Agent.objects.filter(organization=organization).values_list("name", flat=True)) == {"Ada", "span 3"}
+
+
+def test_agents_that_report_are_seen_to_the_minute(organization: Organization, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_id = AgentFactory(organization=organization, name="Grace")
+
+    def seen(*spans: Span) -> list[float | None]:
+        store(organization.pk, spans)
+        found = Agent.objects.for_organization(organization).order_by("name").values_list("last_seen_at", flat=True)
+        return [at and at.timestamp() - BEGIN / SECOND for at in found]
+
+    assert seen(span(1, None, agent_type="agent", agent_name="Ada"), span(2, None, agent_name="Grace")) == [2, None]
+    later = [span(7, None, agent_type="agent", agent_name="Ada"), span(8, None, agent_type="agent", agent_id=by_id.pk)]
+    assert seen(*later) == [2, 9], "Ada was seen less than a minute ago."
+    monkeypatch.setattr(agents, "REMEMBERED", 0)
+    assert seen(span(5, None, agent_type="agent", agent_name="Ada")) == [6, 9]
+    assert seen(span(3, None, agent_type="agent", agent_name="Ada")) == [6, 9], "What ended before says nothing new."
+    ahead = time.time_ns() + 3_600 * SECOND
+    seen(span(9, None, agent_type="agent", agent_name="Ada", started_ns=ahead, ended_ns=ahead))
+    assert Agent.objects.get(name="Ada").last_seen_at <= timezone.now()
 
 
 def test_unknown_models_have_no_cost_and_say_so(organization: Organization) -> None:
