@@ -10,9 +10,11 @@ import gc
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connection
 from django.test import TransactionTestCase, override_settings
 from pytest_socket import socket_allow_hosts
@@ -73,6 +75,7 @@ def pytest_collection() -> Generator[None, Any, Any]:
     finally:
         gc.freeze()
         gc.enable()
+        gc.set_threshold(20_000, 50, 50)  # tests are short, and what they make is many
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -80,6 +83,20 @@ def _transactional_tests_leave_no_row() -> Iterator[None]:
     """Empty the tables as the test kit does: Django's flush truncates, and the audit log refuses that."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda case: database.empty_all_tables())
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_password_is_hashed_once() -> Iterator[None]:
+    """Make each password's hash once: hundreds of tests make the same users, and a hash takes long, as it should."""
+    encode = Argon2PasswordHasher.encode
+
+    @cache
+    def once(hasher: type[Argon2PasswordHasher], password: str) -> str:
+        return encode(hasher(), password, hasher().salt())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Argon2PasswordHasher, "encode", lambda hasher, password, salt: once(type(hasher), password))
         yield
 
 
