@@ -154,9 +154,9 @@ SELECT best.score, best.text_score, best.text_rank, best.text_part, best.vector_
        best.vector_part,
        chunk.id, chunk.position, chunk.heading_path, chunk.char_start, chunk.char_end, chunk.text,
        -- Marked where it is as long as the text itself, so that the marks' places are known.
-       coalesce(ts_headline(
+       coalesce(CASE WHEN best.text_score > 0 THEN ts_headline(
            knowledge_configuration(chunk.language), knowledge_blanked(chunk.text), (SELECT marks FROM question),
-           format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)), ''),
+           format('HighlightAll=true, StartSel=%%s, StopSel=%%s', %(start)s::text, %(stop)s::text)) END, ''),
        chunk.collection_id, document.id, document.document_id, document.title, document.source_uri,
        document.indexed_version, document.metadata, document.created_at,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('id', near.id, 'position', near.position, 'text', near.text)
