@@ -36,23 +36,32 @@ def main(
     """Return what is to be written: an ``Extracted``, or an ``error``."""
     confine(memory, seconds)
     content = sys.stdin.buffer.read()
-    charset = plain.charset_of(content_type)
-    content_type = essence(content_type)
     try:
-        read = (
-            Text(content.decode())
-            if extracted
-            else read_file(content, content_type, most_characters, charset=charset, language=language)
-        )
-        text = _checked(read.text if extracted else cleaned(read.text), most_characters)
-        headings = outline.outline(text, content_type)
+        return asdict(read(content, content_type, language, most_characters, extracted=extracted))
     except UnreadableError as error:
         return {"error": str(error)}
     except (MemoryError, RecursionError):
         return {"error": "Reading it takes more memory than is allowed."}
-    title = read.title or (front_matter(text)[1] if content_type == MARKDOWN else "")
+
+
+def read(content: bytes, content_type: str, language: str, most_characters: int, *, extracted: bool) -> Extracted:
+    """Return the text, title and headings of a file, or of a text that was ``extracted`` before.
+
+    Raises:
+        UnreadableError: the file can't be read.
+    """
+    charset = plain.charset_of(content_type)
+    content_type = essence(content_type)
+    found = (
+        Text(content.decode())
+        if extracted
+        else read_file(content, content_type, most_characters, charset=charset, language=language)
+    )
+    text = _checked(found.text if extracted else cleaned(found.text), most_characters)
+    headings = outline.outline(text, content_type)
+    title = found.title or (front_matter(text)[1] if content_type == MARKDOWN else "")
     title = title or next((heading.text for heading in headings if heading.level == 1), "")
-    return asdict(Extracted(text, cleaned(title), headings))
+    return Extracted(text, cleaned(title), headings)
 
 
 def _checked(text: str, most_characters: int) -> str:

@@ -9,11 +9,11 @@ import pytest
 from knowledge.embedders import embedder
 from knowledge.models.chunks import MOST_CHARACTERS, passage
 from knowledge.services.chunking import split
-from knowledge.services.extraction import extract
+from tests.knowledge import reading
 
 
 def pieces(text: str, content_type: str = "text/markdown", **options: Any) -> list[Any]:
-    headings = extract(content_type=content_type, original=None, text=text).headings
+    headings = reading.read_again(content_type, text).headings
     count = embedder("all-MiniLM-L6-v2").count_tokens
     options = {"title": "Manual", "size": 254, "overlap": 32, "count_tokens": count} | options
     return list(split(text, headings=headings, content_type=content_type, **options))

@@ -9,12 +9,13 @@ from docx import Document
 from docx.enum.style import WD_STYLE_TYPE
 
 from knowledge.extraction.base import DOCX
-from knowledge.services.extraction import UnreadableError, extract, type_of
+from knowledge.services.extraction import UnreadableError, type_of
+from tests.knowledge import reading
 from tests.knowledge.files import docx_file, docx_of
 
 
 def read(body: str, **notes: str) -> str:
-    return extract(content_type=DOCX, original=docx_of(body, **notes), text=None).text
+    return reading.read(DOCX, docx_of(body, **notes)).text
 
 
 def run(text: str) -> str:
@@ -41,8 +42,8 @@ def test_the_main_part_may_have_any_name() -> None:
             made.writestr(renamed, whole.read(name).replace(b"word/document.xml", b"word/document2.xml"))
     content = file.getvalue()
     assert type_of(declared="application/zip", name="a", content=content) == DOCX
-    found = extract(content_type=DOCX, original=content, text=None)
-    assert found == extract(content_type=DOCX, original=docx_file(), text=None)
+    found = reading.read(DOCX, content)
+    assert found == reading.read(DOCX, docx_file())
     assert found.title == "Service manual"
 
 
@@ -103,7 +104,7 @@ def test_a_table_of_contents_repeats_no_headings() -> None:
     document.add_heading("Scope", level=1)
     file = io.BytesIO()
     document.save(file)
-    assert extract(content_type=DOCX, original=file.getvalue(), text=None).text == "# Scope"
+    assert reading.read(DOCX, file.getvalue()).text == "# Scope"
 
 
 def test_a_text_box_is_read_once_and_after_its_paragraph() -> None:
@@ -154,7 +155,7 @@ def test_a_row_s_cells_begin_no_heading() -> None:
     inner = table(cell(paragraph(run("# x"))) + cell(paragraph(run("y"))))
     one = cell(paragraph(run("#"))) + cell(paragraph(run("Name")))
     two = cell(paragraph(run("1"), "Heading1")) + cell(paragraph(run("a"), "ListBullet"), inner)
-    found = extract(content_type=DOCX, original=docx_of(table(one, two)), text=None)
+    found = reading.read(DOCX, docx_of(table(one, two)))
     assert (found.text, found.headings) == ("\\# | Name\n1 | a # x | y", [])
 
 
@@ -171,7 +172,7 @@ def test_text_that_looks_like_markdown_hides_no_heading_and_is_none(
     lines: tuple[str, ...], style: str, text: str
 ) -> None:
     body = paragraph("<w:r><w:br/></w:r>".join(map(run, lines)), style) + paragraph(run("*After* #"), "Heading1")
-    found = extract(content_type=DOCX, original=docx_of(body), text=None)
+    found = reading.read(DOCX, docx_of(body))
     assert found.text == f"{text.replace('&lt;', '<')}\n\n# *After* #"
     assert [heading.text for heading in found.headings] == ["*After* #"]
 

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from knowledge.extraction.base import DOCX, HTML, MARKDOWN, PDF, RST, Extracted
 from knowledge.services.extraction import UnreadableError, extract, type_of
-from tests.knowledge import files
+from tests.knowledge import files, reading
 
 
 def read(content: bytes, content_type: str) -> Extracted:
@@ -38,7 +38,7 @@ def refusal(content: bytes, content_type: str) -> str:
 
 def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> None:
     text = "Intro\n\n# One *and* `a`\n\ntext\r\n\n```\n# code\n```\n\nTwo\n---\n\n> # quoted\n\n- # listed\n"
-    found = extract(content_type=MARKDOWN, original=None, text=text)
+    found = reading.read_again(MARKDOWN, text)
     assert found.text == text
     assert outline(found) == [(1, "One and a"), (2, "Two")]
     first, second = found.headings
@@ -69,7 +69,7 @@ def test_markdown_is_its_own_text_and_its_headings_stand_where_they_say() -> Non
 )
 def test_what_stands_before_markdown_is_no_heading_but_may_have_the_title(before: str, title: str) -> None:
     text = f"{before}\nIntro\n\n## Hotels\n\ntext\n\n# Travel\n"
-    found = extract(content_type=MARKDOWN, original=None, text=text)
+    found = reading.read_again(MARKDOWN, text)
     assert (found.title, found.text) == (title, text)
     assert outline(found) == [(2, "Hotels"), (1, "Travel")]
     assert text[found.headings[0].start : found.headings[0].end] == "## Hotels\n"
@@ -91,25 +91,25 @@ def test_what_stands_before_markdown_is_no_heading_but_may_have_the_title(before
     ],
 )
 def test_a_line_across_the_page_begins_nothing(text: str) -> None:
-    assert outline(extract(content_type=MARKDOWN, original=None, text=text))
+    assert outline(reading.read_again(MARKDOWN, text))
 
 
 def test_comments_hold_no_headings() -> None:
     text = "<!-- # one\n\n# two\n-->\n# Three\ntext\n<!-- # four -->\n# Five\n\n    <!--\n\n# Six\n\n<!--\n# seven\n"
-    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
+    assert outline(reading.read_again(MARKDOWN, text)) == [(1, "Three"), (1, "Five"), (1, "Six")]
 
 
 @pytest.mark.parametrize(
     "text", ["- <!-- a\n\n# One\n", "- <!--\n# One\n", "- <!-- a\n  # b\n-->\n# One\n", "> <!--\n\n# One"]
 )
 def test_a_comment_ends_with_what_it_stands_in(text: str) -> None:
-    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "One")]
+    assert outline(reading.read_again(MARKDOWN, text)) == [(1, "One")]
 
 
 @pytest.mark.parametrize("attributes", ["{#leave}", "{.wide #leave}", "{: #leave }"])
 def test_attributes_of_a_heading_are_no_part_of_it(attributes: str) -> None:
     text = f"# Leave {attributes}\n\n## {{x}} set {{1}}\n"
-    assert outline(extract(content_type=MARKDOWN, original=None, text=text)) == [(1, "Leave"), (2, "{x} set {1}")]
+    assert outline(reading.read_again(MARKDOWN, text)) == [(1, "Leave"), (2, "{x} set {1}")]
 
 
 def test_restructured_headings_have_the_level_of_their_style() -> None:
@@ -117,7 +117,7 @@ def test_restructured_headings_have_the_level_of_their_style() -> None:
         "=====\nGuide\n=====\n\nText\nends\n\nInstall\n-------\n\nfoo\n\nOn Linux\n~~~~~~~~\n\n"
         "Use\n---\n\n====  ===\na     b\n====  ===\n"
     )
-    found = extract(content_type=RST, original=None, text=text)
+    found = reading.read_again(RST, text)
     assert outline(found) == [(1, "Guide"), (2, "Install"), (3, "On Linux"), (2, "Use")]
     assert found.title == "Guide"
 

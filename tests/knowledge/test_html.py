@@ -3,11 +3,11 @@
 import pytest
 
 from knowledge.extraction.base import HTML, Extracted
-from knowledge.services.extraction import extract
+from tests.knowledge import reading
 
 
 def read(content: bytes) -> Extracted:
-    return extract(content_type=HTML, original=content, text=None)
+    return reading.read(HTML, content)
 
 
 def outline(found: Extracted) -> list[tuple[int, str]]:
