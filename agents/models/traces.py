@@ -61,11 +61,24 @@ class Trace(Totals):
         db_constraint=False,
         db_index=False,
     )
-    keeps_work = models.BooleanField(
-        default=False,
-        db_default=False,
+    # What a call or a tool named, whose rows have no place for it: counting anew takes it from here.
+    told_task_run = models.ForeignKey(
+        TaskRun,
+        on_delete=models.SET_NULL,
+        null=True,
         editable=False,
-        help_text="A call or a tool named its run or squad, which their rows don't: counting anew keeps these.",
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    told_squad = models.ForeignKey(
+        Squad,
+        on_delete=models.SET_NULL,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     started_at = models.DateTimeField()
     completed_at = models.DateTimeField()
@@ -89,6 +102,8 @@ class Trace(Totals):
             one_of("root_status", SpanStatus, name="agents_trace_status"),
             SameOrganization("task_run", name="agents_trace_task_run"),
             SameOrganization("squad", name="agents_trace_squad_same"),
+            SameOrganization("told_task_run", name="agents_trace_told_task_run"),
+            SameOrganization("told_squad", name="agents_trace_told_squad_same"),
         ]
         indexes = [
             models.Index(fields=["organization", "started_at", "id"], name="agents_trace_newest"),
@@ -109,6 +124,10 @@ class Trace(Totals):
             models.Index(
                 fields=["squad", "started_at", "id"], condition=Q(squad__isnull=False), name="agents_trace_squad"
             ),
+            models.Index(
+                fields=["told_task_run"], condition=Q(told_task_run__isnull=False), name="agents_trace_told_run"
+            ),
+            models.Index(fields=["told_squad"], condition=Q(told_squad__isnull=False), name="agents_trace_told_squad"),
             models.Index(
                 fields=["organization", "session_id", "started_at", "id"],
                 condition=~Q(session_id=""),

@@ -36,35 +36,35 @@ _SEEN = {table: AS_SEEN[table].format(rows=_IN_ORGANIZATION.format(table=table))
 
 # The name, agent and status of a trace are compared where one span alone can be its root; of several that tie, either
 # is right. Likewise its session, of which it may have several. A run and a squad that only calls or tools named are in
-# no row but the trace's own.
+# no row but the trace's own, beside those that it shows.
 _TRACES = f"""
     WITH counted AS (
         SELECT encode(trace_id, 'hex') AS key, {TRACE_AGGREGATES},
                count(*) FILTER (WHERE parent_span_id IS NULL) AS roots,
-               count(DISTINCT nullif(session_id, '')) AS sessions, count(DISTINCT task_run_id) AS runs,
-               count(DISTINCT squad_id) AS squads
+               count(DISTINCT nullif(session_id, '')) AS sessions
           FROM ({" UNION ALL ".join(_SEEN.values())}) AS seen
          WHERE trace_id IS NOT NULL AND started_at IS NOT NULL GROUP BY trace_id
     ), told AS (
-        SELECT key, roots, sessions, runs, squads, jsonb_build_object(
+        SELECT key, roots, sessions, task_run_id, squad_id, jsonb_build_object(
             'started_at', started_at, 'completed_at', ended_at, 'has_root', has_root,
             {", ".join(f"'{name}', trim_scale({name}::numeric)" for name in TRACE_SUMS)},
             'root_name', root_name, 'root_agent_name', root_agent_name, 'root_status', root_status,
-            'session_id', session_id, 'task_run_id', task_run_id, 'squad_id', squad_id) AS figures
+            'session_id', session_id) AS figures
           FROM counted
     ), stored AS (
         SELECT encode(trace_id, 'hex') AS key, jsonb_build_object(
             'started_at', started_at, 'completed_at', completed_at, 'has_root', has_root,
             {", ".join(f"'{name}', trim_scale({name}::numeric)" for name in TRACE_SUMS)},
             'root_name', root_name, 'root_agent_name', root_agent_name, 'root_status', root_status,
-            'session_id', session_id, 'task_run_id', task_run_id, 'squad_id', squad_id) AS figures, keeps_work
+            'session_id', session_id, 'task_run_id', task_run_id, 'squad_id', squad_id) AS figures,
+            told_task_run_id, told_squad_id
           FROM agents_trace WHERE organization_id = %(organization)s
     ), compared AS (
-        SELECT key, stored.figures AS stored, told.figures AS counted,
+        SELECT key, stored.figures AS stored, told.figures || jsonb_build_object(
+                   'task_run_id', coalesce(told.task_run_id, told_task_run_id),
+                   'squad_id', coalesce(told.squad_id, told_squad_id)) AS counted,
                CASE WHEN roots = 1 THEN '{{}}'::text[] ELSE ARRAY['root_name', 'root_agent_name', 'root_status'] END
-               || CASE WHEN sessions > 1 THEN ARRAY['session_id'] ELSE '{{}}' END
-               || CASE WHEN keeps_work AND runs = 0 THEN ARRAY['task_run_id'] ELSE '{{}}' END
-               || CASE WHEN keeps_work AND squads = 0 THEN ARRAY['squad_id'] ELSE '{{}}' END AS either
+               || CASE WHEN sessions > 1 THEN ARRAY['session_id'] ELSE '{{}}' END AS either
           FROM stored FULL JOIN told USING (key)
     )
     SELECT key, stored::text, counted::text FROM compared

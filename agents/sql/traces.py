@@ -54,8 +54,8 @@ def trace_upsert(rows: str) -> str:
 
 
 def _recounted(work: str) -> str:
-    """Return what a recount makes of a trace's run or squad: of the rows only executions name them."""
-    return f"coalesce(excluded.{work}, CASE WHEN t.keeps_work THEN t.{work} END)"
+    """Return what a recount makes of a trace's run or squad: an execution's, or else what calls or tools named."""
+    return f"coalesce(excluded.{work}, t.told_{work})"
 
 
 def _every_kind(condition: str) -> str:

@@ -72,7 +72,8 @@ STANDING = f"""
 HAND_WORK = """
     UPDATE agents_trace AS t
        SET task_run_id = coalesce(t.task_run_id, told.task_run_id), squad_id = coalesce(t.squad_id, told.squad_id),
-           keeps_work = true
+           told_task_run_id = coalesce(t.told_task_run_id, told.task_run_id),
+           told_squad_id = coalesce(t.told_squad_id, told.squad_id)
       FROM unnest(%s::bytea[], %s::uuid[], %s::uuid[]) AS told (trace_id, task_run_id, squad_id)
      WHERE t.organization_id = %s AND t.trace_id = told.trace_id
 """

@@ -77,6 +77,39 @@ def test_work_that_an_execution_named_goes_when_it_does_no_longer(run: TaskRun, 
     assert "are right" in check()
 
 
+def test_what_an_execution_named_goes_though_a_call_named_something_else(
+    run: TaskRun, squad: Squad, organization: Organization
+) -> None:
+    stored(organization, [call(1, 2, task_run_id=run.pk), agent(2, squad_id=squad.pk)])
+    assert work() == (run, squad)
+    AgentExecution.objects.update(squad=None)
+    assert work() == (run, None)
+    assert "are right" in check()
+
+
+def test_what_a_call_named_is_there_when_the_execution_names_none_any_longer(
+    run: TaskRun, organization: Organization
+) -> None:
+    stored(organization, [agent(1, task_run_id=TaskRunFactory(organization=organization).pk)])
+    stored(organization, [call(2, 1, task_run_id=run.pk)])
+    assert work() != (run, None)
+    assert "are right" in check()
+    AgentExecution.objects.update(task_run=None)
+    assert work() == (run, None)
+    Trace.objects.update(task_run=None)
+    assert "1 rows mended" in check("--mend")
+    assert work() == (run, None)
+
+
+def test_a_run_that_goes_is_no_traces_any_longer(run: TaskRun, organization: Organization) -> None:
+    stored(organization, [call(1, task_run_id=run.pk)])
+    TaskRun.objects.filter(pk=run.pk).delete()
+    assert work() == (None, None)
+    ModelCall.objects.update(input_tokens=5)
+    assert work() == (None, None)
+    assert "are right" in check()
+
+
 def test_a_resources_work_is_the_traces_in_any_order(run: TaskRun, organization: Organization) -> None:
     spans = [each(number, parent, task_run_id=run.pk) for each, number, parent in ((agent, 1, None), (call, 2, 1))]
     for trace, order in enumerate(permutations([*spans, tool(3, 1, task_run_id=run.pk)]), 1):
