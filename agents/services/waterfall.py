@@ -44,26 +44,20 @@ FAILED = ("failed", "timeout")
 # What spans of a trace have that is worth telling where they aren't drawn: whether they failed, and what they consumed,
 # each once. Read by the trace as its skeleton is, and added up here: joined with thousands of ids, a trace whose rows
 # the planner expects to be few would be gone through for each of them.
-_TOLD = """
-    SELECT id::text, status IN ('failed', 'timeout'), coalesce(input_tokens, 0) + coalesce(output_tokens, 0),
-           coalesce(input_tokens, output_tokens) IS NOT NULL, cost
-      FROM (
-        SELECT id, status, cost, input_tokens, output_tokens FROM agents_agentexecution
-         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND NOT usage_below
+_COUNTED = """
+        SELECT id, status, CASE WHEN NOT usage_below THEN {cost} END AS cost,
+               CASE WHEN NOT usage_below THEN coalesce(input_tokens + coalesce(output_tokens, 0), output_tokens) END
+                   AS tokens
+          FROM {table} WHERE organization_id = %(organization)s AND trace_id = %(trace)s"""
+_TOLD = f"""
+    SELECT id::text, status IN ('failed', 'timeout'), tokens, cost
+      FROM ({_COUNTED.format(table="agents_agentexecution", cost="cost")}
+        UNION ALL {_COUNTED.format(table="agents_modelcall", cost="coalesce(cost, reported_cost)")}
         UNION ALL
-        SELECT id, status, NULL, NULL, NULL FROM agents_agentexecution
-         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND usage_below
-        UNION ALL
-        SELECT id, status, coalesce(cost, reported_cost), input_tokens, output_tokens FROM agents_modelcall
-         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND NOT usage_below
-        UNION ALL
-        SELECT id, status, NULL, NULL, NULL FROM agents_modelcall
-         WHERE organization_id = %(organization)s AND trace_id = %(trace)s AND usage_below
-        UNION ALL
-        SELECT id, status, NULL, NULL, NULL FROM agents_toolexecution
+        SELECT id, status, NULL, NULL FROM agents_toolexecution
          WHERE organization_id = %(organization)s AND trace_id = %(trace)s) AS span
-     WHERE status IN ('failed', 'timeout') OR coalesce(input_tokens, output_tokens, cost) IS NOT NULL
-"""
+     WHERE status IN ('failed', 'timeout') OR coalesce(tokens, cost) IS NOT NULL
+"""  # noqa: S608 (made of constants)
 
 
 @dataclass
@@ -200,10 +194,10 @@ def _hidden(trace: Trace, tree: traces.Tree, page: Sequence[int], cut_depth: int
     around = {tree.ids[inner]: (inner, place) for place in cut for inner in tree.subtree(place)[1:]}
     with connection.cursor() as cursor:
         cursor.execute(_TOLD, {"organization": trace.organization_id, "trace": bytes.fromhex(str(trace.trace_id))})
-        for key, failed, tokens, has_tokens, cost in cursor.fetchall():
+        for key, failed, tokens, cost in cursor.fetchall():
             if key in around:
                 inner, place = around[key]
-                hidden[place].add(inner, failed=failed, tokens=tokens if has_tokens else None, cost=cost)
+                hidden[place].add(inner, failed=failed, tokens=tokens, cost=cost)
     return hidden
 
 

@@ -64,8 +64,9 @@ def _see(organization_id: UUID, spans: Sequence[Span], agents: dict[str, UUID], 
     """Note when the spans' agents were last at work: to the minute, for each note is a write."""
     ended: dict[UUID, int] = {}
     for span in spans:
-        agent = span.agent_id or agents[span.agent_name]
-        ended[agent] = max(ended.get(agent, 0), span.ended_ns)
+        agent = span.agent_id or agents.get(span.agent_name)  # none, if it went while this was asked
+        if agent is not None:
+            ended[agent] = max(ended.get(agent, 0), span.ended_ns)
     due = [agent for agent in ended if now - _seen.get(agent, -REMEMBERED) >= REMEMBERED]
     if not due:
         return

@@ -313,6 +313,7 @@ def test_reprice_computes_costs_anew_and_the_sums_follow(organization: Organizat
     reads = [
         query["sql"] for query in queries if query["sql"].startswith("SELECT") and "agents_modelcall" in query["sql"]
     ]
+    assert reads
     assert all("FOR NO KEY UPDATE" in read for read in reads), "Usage that is told meanwhile would be priced as before."
     trace = Trace.objects.get(trace_id=(1).to_bytes(16))
     assert (trace.cost, trace.unpriced) == (CALL, 1)
