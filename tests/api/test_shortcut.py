@@ -4,7 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids
 from django.db import OperationalError, connection, connections
+from django.http import QueryDict
 from django.utils import timezone
 
 from agents.models import Task
@@ -147,6 +149,14 @@ def test_a_shape_that_is_met_while_the_database_is_away_is_answered_503(
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
     assert answer.json()["type"] == "/api/problems/unavailable/"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_shape_that_is_a_process_s_first_is_worked_out() -> None:
+    get_hstore_oids.cache_clear()
+    get_citext_oids.cache_clear()
+    connection.close()
+    assert read_of(_route("agent-executions", detail=False), QueryDict("status=completed")) is not None
 
 
 def test_what_one_request_asks_is_not_what_another_gets(owner: Actor, stranger: Actor) -> None:

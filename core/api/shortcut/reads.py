@@ -93,8 +93,10 @@ def read_of(route: Any, parameters: QueryDict) -> Read | None:
     """
     if not follows_the_kit(route) or not parameters.keys().isdisjoint(ORDINARY_PARAMETERS):
         return None
+    connection = connections[DEFAULT_DB_ALIAS]
+    connection.ensure_connection()  # a process's first asks for types of its own, which would be refused
     try:
-        with connections[DEFAULT_DB_ALIAS].execute_wrapper(_refuse):
+        with connection.execute_wrapper(_refuse):
             first, second = (_translate(route, parameters) for _ in range(2))
     except (_AsksTheDatabaseError, APIException, EmptyResultSet):
         return None
