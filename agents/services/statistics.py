@@ -2,7 +2,8 @@
 
 Groups that the database keeps sums for (see SpanStatistic) are read from these: rows of days where whole days are
 asked about, and rows of hours at the edges. They are kept in the spans' own transactions, so that they are never
-stale. What groups by work (squads, projects, tasks) is counted from the spans, which costs time in proportion to them.
+stale. Other questions, by work (squads, projects, tasks) or of two things at once (the models of one agent), are
+answered by counting spans, which takes time in proportion to them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from uuid import UUID
 import orjson
 
 from agents.models import Project, SpanKind, Squad, Task, Width
-from agents.services import workspans
+from agents.services.spancounts import BY_TIME, Question, count_spans
+from agents.services.workspans import WORK
 from agents.sql.statistics import FINEST, RATIO
 from core.connections import prepared_cursor
 
@@ -26,15 +28,11 @@ TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 SUMS = ("count", "failures", "open", *TOKENS, "cost", "unpriced")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
-BY_TIME = ("day", "hour")
-BY_WORK = ("squad", "project", "task")
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    SpanKind.EXECUTION: ("agent", "model", "provider", "status", *BY_WORK, *BY_TIME),
-    SpanKind.MODEL_CALL: ("agent", "model", "provider", "status", *BY_WORK, *BY_TIME),
-    SpanKind.TOOL_EXECUTION: ("agent", "tool", "status", *BY_WORK, *BY_TIME),
+    SpanKind.EXECUTION: ("agent", "model", "provider", "status", *WORK, *BY_TIME),
+    SpanKind.MODEL_CALL: ("agent", "model", "provider", "status", *WORK, *BY_TIME),
+    SpanKind.TOOL_EXECUTION: ("agent", "tool", "status", *WORK, *BY_TIME),
 }
-# Executions in these groups answer for the model calls in them too, so that each call counts once.
-WITH_CALLS = (None, "agent", *BY_TIME)
 
 
 @dataclass
@@ -61,18 +59,26 @@ class Group:
 
 
 def statistics(
-    *, organization_id: UUID, kind: str, group_by: str | None, start: datetime, end: datetime
+    *,
+    organization_id: UUID,
+    kind: str,
+    group_by: str | None,
+    start: datetime,
+    end: datetime,
+    filters: Mapping[str, Any] | None = None,
 ) -> list[Group]:
     """Return the groups of what began from ``start`` until before ``end``, both whole hours of UTC.
 
     The groups come by time where they are times, and else by count, the largest first. What has no value to group it
-    by, such as a call that no agent is known of, is in no group.
+    by, such as a call that no agent is known of, is in no group. ``filters`` leave what has these values, by the names
+    of groups; those of work are ids, of which one at most is given.
     """
+    question = Question(organization_id, kind, group_by, start, end, dict(filters or {}))
     assert group_by is None or group_by in GROUPS[kind]
-    if group_by in BY_WORK:
-        groups = list(_of_work(organization_id, kind, group_by, start, end))
-    else:
-        groups = list(_of_rollups(organization_id, kind, group_by, start, end))
+    assert set(question.filters) <= set(GROUPS[kind]) - {*BY_TIME}
+    told_apart = question.told_apart
+    found = (_of_spans if len(told_apart) > 1 or told_apart & {*WORK} else _of_rollups)(question)
+    groups = [group for group in found if any(getattr(group, name) for name in SUMS)]
     if group_by is None:
         return groups or [Group(None, durations=percentiles([]))]
     if group_by in BY_TIME:
@@ -87,7 +93,7 @@ _ROLLUPS = """
       FROM (VALUES {parts}) AS part (width, beginning, until)
       JOIN agents_spanstatistic AS s
         ON s.organization_id = %(organization)s AND s.kind = ANY(%(kinds)s) AND s.dimension = %(dimension)s
-       AND s.width = part.width AND s.start >= part.beginning AND s.start < part.until
+       AND {which} AND s.width = part.width AND s.start >= part.beginning AND s.start < part.until
      GROUP BY 1, 2
 """
 _VALUES = {
@@ -97,35 +103,35 @@ _VALUES = {
 }
 
 
-def _of_rollups(
-    organization_id: UUID, kind: str, group_by: str | None, start: datetime, end: datetime
-) -> Iterator[Group]:
-    kinds = [kind, SpanKind.MODEL_CALL] if kind == SpanKind.EXECUTION and group_by in WITH_CALLS else [kind]
+def _of_rollups(question: Question) -> Iterator[Group]:
+    group_by, start, end = question.group_by, question.start, question.end
     parts = [("hour", start, end)] if group_by == "hour" else list(parts_of(start, end))
     bounds = {f"{name}{i}": value for i, part in enumerate(parts) for name, value in zip("wbu", part, strict=True)}
     sql = _ROLLUPS.format(
         value=_VALUES.get(group_by, "s.value"),
         sums=", ".join(f"sum(s.{name})" for name in SUMS),
+        which="s.value = %(only)s" if question.filters else "true",
         parts=", ".join(f"(%(w{i})s, %(b{i})s::timestamptz, %(u{i})s::timestamptz)" for i in range(len(parts))),
     )
     # Every row has a status, so that the sums over all statuses are those of all rows.
-    dimension = "status" if group_by is None or group_by in BY_TIME else group_by
+    [dimension] = question.told_apart or ["status"]
+    values = {"dimension": dimension, "only": question.filters.get(dimension)}
+    values |= {"organization": question.organization_id, "kinds": question.kinds}
     groups: dict[Any, Group] = {}
     with prepared_cursor() as cursor:
-        cursor.execute(sql, {"organization": organization_id, "kinds": kinds, "dimension": dimension, **bounds})
+        cursor.execute(sql, values | bounds)
         for row_kind, value, *sums, durations in cursor.fetchall():
             group = groups.setdefault(value, Group(value))
             found = dict(zip(SUMS, sums, strict=True))
             for name in (*TOKENS, "cost", "unpriced"):
                 setattr(group, name, getattr(group, name) + found[name])
-            if row_kind == kind:
+            if row_kind == question.kind:
                 group.count, group.failures, group.open = int(sums[0]), int(sums[1]), int(sums[2])
                 group.durations = percentiles(merged(orjson.loads(durations)))
     for group in groups.values():
         for name in (*TOKENS, "unpriced"):
             setattr(group, name, int(getattr(group, name)))
-        if any(getattr(group, name) for name in SUMS):
-            yield group
+        yield group
 
 
 def parts_of(start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
@@ -165,13 +171,11 @@ def percentiles(histogram: Sequence[int]) -> dict[int, float | None]:
     return found
 
 
-# --- From the spans of work --------------------------------------------------------------------------
+# --- From the spans ------------------------------------------------------------------------------------
 
 
-def _of_work(organization_id: UUID, kind: str, group_by: str, start: datetime, end: datetime) -> Iterator[Group]:
-    for row in workspans.by_work(
-        organization_id=organization_id, kind=kind, group_by=group_by, start=start, end=end, percentiles=PERCENTILES
-    ):
+def _of_spans(question: Question) -> Iterator[Group]:
+    for row in count_spans(question, PERCENTILES):
         durations = dict(zip(PERCENTILES, row.pop("durations") or [None] * len(PERCENTILES), strict=True))
         yield Group(durations=durations, **row)
 

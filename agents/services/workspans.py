@@ -8,22 +8,21 @@ execution that it is in belongs. Each call counts once: executions' own totals o
 
 # ruff: noqa: S608 (the statements are made of the project's own constants)
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from agents.models import Agent, SpanKind
-from agents.sql.rows import AS_SEEN, EXECUTIONS, MODEL_CALLS, TOOL_EXECUTIONS
+from agents.sql.rows import AS_SEEN, EXECUTIONS, MODEL_CALLS, TOOL_EXECUTIONS, TOTALS
 
+WORK = ("squad", "project", "task")
 TABLES = {
     SpanKind.EXECUTION: EXECUTIONS,
     SpanKind.MODEL_CALL: MODEL_CALLS,
     SpanKind.TOOL_EXECUTION: TOOL_EXECUTIONS,
 }
-_TOTALS = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost", "unpriced")
 
 # Of a trace or an execution ``x``, with the task that it is about as ``task``.
 _WORK = (
@@ -53,12 +52,12 @@ _MEMBERS = """
     )"""
 
 
-def _members(group_by: str, traces: str, untraced: str = "true") -> str:
+def members_of(group_by: str, traces: str, untraced: str = "true") -> str:
     """Return the common tables ``traces`` and ``inside``: which traces and executions are of what work."""
     return _MEMBERS.format(value=_VALUE[group_by], work=_WORK, traces=traces, untraced=untraced)
 
 
-def _spans(kinds: Iterable[str], condition: str = "true") -> str:
+def spans_of(kinds: Iterable[str], condition: str = "true") -> str:
     """Return the query of the spans of the work in ``traces`` and ``inside``, as the summaries see them."""
 
     def seen(kind: str, members: str, of_members: str) -> str:
@@ -77,45 +76,14 @@ def _spans(kinds: Iterable[str], condition: str = "true") -> str:
     return " UNION ALL ".join(parts)
 
 
-def by_work(
-    *,
-    organization_id: UUID,
-    kind: str,
-    group_by: str,
-    start: datetime,
-    end: datetime,
-    percentiles: Sequence[int],
-) -> Iterator[dict[str, Any]]:
-    """Yield the figures of spans of ``kind`` that began in a time, by squad, project or task; percentiles are exact.
-
-    Executions answer for the model calls among them.
-    """
-    kinds = [kind, SpanKind.MODEL_CALL] if kind == SpanKind.EXECUTION else [kind]
-    fractions = ", ".join(str(each / 100) for each in percentiles)
-    sql = f"""
-        {_members(group_by, "x.started_at < %(end)s AND x.completed_at >= %(start)s")}
-        SELECT work, count(*) FILTER (WHERE counts), count(*) FILTER (WHERE counts AND failed),
-               count(*) FILTER (WHERE counts AND open), {", ".join(f"sum({name})" for name in _TOTALS)},
-               percentile_disc(ARRAY[{fractions}]) WITHIN GROUP (ORDER BY duration)
-                   FILTER (WHERE counts AND duration IS NOT NULL)
-          FROM (SELECT spans.*, kind = %(kind)s AS counts
-                  FROM ({_spans(kinds, "started_at >= %(start)s AND started_at < %(end)s")}) AS spans) AS counted
-         GROUP BY work"""
-    names = ("value", "count", "failures", "open", *_TOTALS, "durations")
-    with connection.cursor() as cursor:
-        cursor.execute(sql, {"organization": organization_id, "kind": kind, "start": start, "end": end})
-        for row in cursor.fetchall():
-            yield _whole(dict(zip(names, row, strict=True)))
-
-
 # --- One piece of work ---------------------------------------------------------------------------------
 
 KINDS = tuple(TABLES)
 _FIGURES = f"""
     SELECT {", ".join(f"count(*) FILTER (WHERE kind = '{kind.value}')" for kind in KINDS)},
-           count(*) FILTER (WHERE failed), {", ".join(f"coalesce(sum({name}), 0)" for name in _TOTALS)}
+           count(*) FILTER (WHERE failed), {", ".join(f"coalesce(sum({name}), 0)" for name in TOTALS)}
       FROM ({{spans}}) AS spans"""
-FIGURES = ("executions", "model_calls", "tool_executions", "failures", *_TOTALS)
+FIGURES = ("executions", "model_calls", "tool_executions", "failures", *TOTALS)
 
 _WITHIN = """
     WITH RECURSIVE inside AS (
@@ -149,7 +117,7 @@ def usage_of_trace(*, organization_id: UUID, record_id: UUID) -> dict[str, Any]:
           {_WORK}
          WHERE x.trace_id IS NULL AND {_VALUE["squad"]} IS NULL AND x.task_run_id IS NULL
     )"""
-    return _figures(members + _FIGURES.format(spans=_spans(KINDS)), organization_id, record_id)
+    return _figures(members + _FIGURES.format(spans=spans_of(KINDS)), organization_id, record_id)
 
 
 _OF_RUNS = "x.task_run_id IN (SELECT id FROM agents_taskrun WHERE {condition})"
@@ -162,10 +130,15 @@ _NARROWED = {
 }
 
 
+def is_of(work: str) -> str:
+    """Return the condition that a trace or an execution ``x`` is of the run, task, project or squad ``id``."""
+    return f"{_NARROWED[work]} AND {_VALUE[work]} = %(id)s"
+
+
 def usage_of_work(*, organization_id: UUID, group_by: str, record_id: UUID) -> dict[str, Any]:
     """Return what a run, a task, a project or a squad consumed in all."""
-    narrowed = f"{_NARROWED[group_by]} AND {_VALUE[group_by]} = %(id)s"
-    sql = _members(group_by, narrowed, narrowed) + _FIGURES.format(spans=_spans(KINDS))
+    narrowed = is_of(group_by)
+    sql = members_of(group_by, narrowed, narrowed) + _FIGURES.format(spans=spans_of(KINDS))
     return _figures(sql, organization_id, record_id)
 
 
@@ -173,7 +146,7 @@ def usage_of_agent(*, organization_id: UUID, record_id: UUID) -> dict[str, Any]:
     """Return what was reported under an agent's present name, from the sums that the database keeps."""
     sql = f"""
         SELECT {", ".join(f"coalesce(sum(count) FILTER (WHERE kind = '{kind.value}'), 0)" for kind in KINDS)},
-               coalesce(sum(failures), 0), {", ".join(f"coalesce(sum({name}), 0)" for name in _TOTALS)}
+               coalesce(sum(failures), 0), {", ".join(f"coalesce(sum({name}), 0)" for name in TOTALS)}
           FROM agents_spanstatistic
          WHERE organization_id = %(organization)s AND kind = ANY(%(kinds)s) AND dimension = 'agent' AND width = 'day'
            AND value = (SELECT name FROM {Agent._meta.db_table}
@@ -185,10 +158,10 @@ def _figures(sql: str, organization_id: UUID, record_id: UUID, **parameters: Any
     with connection.cursor() as cursor:
         cursor.execute(sql, {"organization": organization_id, "id": record_id, **parameters})
         [row] = cursor.fetchall()
-    return _whole(dict(zip(FIGURES, row, strict=True)))
+    return whole(dict(zip(FIGURES, row, strict=True)))
 
 
-def _whole(row: Mapping[str, Any]) -> dict[str, Any]:
+def whole(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the row with sums of whole numbers as such: PostgreSQL's are decimals."""
     kept = {"value", "cost", "durations"}
     return {name: value if name in kept else int(value) for name, value in row.items()}

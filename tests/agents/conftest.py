@@ -7,6 +7,8 @@ import pytest
 
 from agents.models import Agent, Squad
 from core.models import Organization
+from tests.agents.counting import Counted, many_spans
+from tests.kit.spans import stored
 
 
 @pytest.fixture
@@ -24,3 +26,10 @@ def agent(organization: Organization) -> Agent:
 @pytest.fixture
 def squad(organization: Organization) -> Squad:
     return Squad.objects.create(organization=organization, name="Core")
+
+
+@pytest.fixture
+def counted(organization: Organization, other_organization: Organization) -> Counted:
+    """Many spans of ours, and as many of the other organization's, which must not be seen."""
+    stored(other_organization, many_spans(seed=5))
+    return Counted(stored(organization, many_spans()))

@@ -9,8 +9,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
 
-from agents.models import SpanStatistic
+from agents.models import SpanStatistic, SpanStatus
 from agents.services import statistics
+from agents.services.workspans import WORK
 from core.api.serializers import RecordSerializer
 
 PERIOD = "^[1-9][0-9]{0,3}[hd]$"
@@ -42,7 +43,7 @@ class PeriodField(serializers.Field):
 
 
 class StatisticsQuestionSerializer(serializers.Serializer):
-    """What statistics are asked for: by what groups, and of when."""
+    """What statistics are asked for: of what, by what groups, and of when."""
 
     groups: ClassVar[tuple[str, ...]] = ()
 
@@ -56,12 +57,13 @@ class StatisticsQuestionSerializer(serializers.Serializer):
     )
 
     def get_fields(self) -> dict[str, serializers.Field]:
-        """Return the fields, with the groups that there are."""
+        """Return the fields, with the groups that there are, each of which can be asked for by itself too."""
         group_by = serializers.ChoiceField(
             choices=self.groups, required=False, help_text="By what to group; all in one, unless given."
         )
         group_by.error_messages["invalid_choice"] = f"Choose among {', '.join(self.groups)}."
-        return {"group_by": group_by, **super().get_fields()}
+        filters = {name: _filter_field(name) for name in self.groups if name not in statistics.BY_TIME}
+        return {"group_by": group_by, **super().get_fields(), **filters}
 
     def validate_start(self, start: datetime) -> datetime:
         """Refuse what is no whole hour: the sums are of whole hours."""
@@ -72,7 +74,10 @@ class StatisticsQuestionSerializer(serializers.Serializer):
         return _whole_hour(end)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Return what is asked, with ``start`` and ``end``."""
+        """Return what is asked, with ``start`` and ``end``, and the ``filters`` by themselves."""
+        filters = {name: value for name, value in attrs.items() if name in self.groups}
+        for name in [name for name in filters if name in WORK][1:]:
+            raise _refused(name, f"Give at most one of {', '.join(WORK)}.", "exclusive")
         if "period" in attrs and {"start", "end"} & set(attrs):
             raise _refused("period", "Give “period”, or “start” and “end”.")
         if "end" in attrs and "start" not in attrs:
@@ -89,7 +94,7 @@ class StatisticsQuestionSerializer(serializers.Serializer):
         longest = LONGEST_BY_HOUR if attrs.get("group_by") == "hour" else LONGEST
         if until - begin > longest:
             raise _refused("period" if "period" in attrs else "start", f"That is more than {longest.days} days.")
-        return {"group_by": attrs.get("group_by"), "start": begin, "end": until}
+        return {"group_by": attrs.get("group_by"), "start": begin, "end": until, "filters": filters}
 
 
 def question_of(kind: str) -> type[StatisticsQuestionSerializer]:
@@ -104,8 +109,19 @@ def _whole_hour(moment: datetime) -> datetime:
     return moment
 
 
-def _refused(field: str, message: str) -> serializers.ValidationError:
-    return serializers.ValidationError({field: [ErrorDetail(message, "range")]})
+def _filter_field(name: str) -> serializers.Field:
+    """Return the field of a value that spans have, named as the groups by it."""
+    if name in WORK:
+        return serializers.UUIDField(required=False, help_text=f"Only of the {name} with this id.")
+    if name == "status":
+        field = serializers.ChoiceField(choices=SpanStatus.choices, required=False, help_text="Only of this status.")
+        field.error_messages["invalid_choice"] = f"Choose among {', '.join(SpanStatus.values)}."
+        return field
+    return serializers.CharField(required=False, trim_whitespace=False, help_text=f"Only of the {name} of this name.")
+
+
+def _refused(field: str, message: str, code: str = "range") -> serializers.ValidationError:
+    return serializers.ValidationError({field: [ErrorDetail(message, code)]})
 
 
 class TotalsSerializer(serializers.Serializer):
@@ -147,6 +163,7 @@ class StatisticsSerializer(serializers.Serializer):
     group_by = serializers.CharField(allow_null=True)
     start = serializers.DateTimeField()
     end = serializers.DateTimeField(help_text="Not included.")
+    filters = serializers.DictField(child=serializers.CharField(), help_text="The values asked for, by name.")
     groups = GroupSerializer(many=True)
 
 

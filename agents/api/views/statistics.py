@@ -106,7 +106,7 @@ class StatisticsViewSet(RecordViewSet):
         organization_id = self.principal.organization_id
         groups = statistics.statistics(organization_id=organization_id, kind=kind, **asked)
         names: dict[Any, str] = {}
-        if asked["group_by"] in statistics.BY_WORK:
+        if asked["group_by"] in workspans.WORK:
             names = statistics.names_of(organization_id, asked["group_by"], [group.value for group in groups])
         return Response({**asked, "groups": [_row(group, names) for group in groups]})
 
