@@ -4,7 +4,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,13 @@ from agents.services.workspans import TABLES, WORK, is_of, members_of, spans_of,
 from agents.sql.rows import AS_SEEN, TOTALS
 
 BY_TIME = ("day", "hour")
+
+
+def day_of(moment: str) -> str:
+    """Return when the day began in which a moment is, of ``days``."""
+    return f"(%(days)s::timestamptz[])[width_bucket({moment}, %(days)s::timestamptz[])]"
+
+
 NAMED: dict[str | None, str] = {
     "agent": "agent_name",
     "model": "model",
@@ -26,12 +33,18 @@ NAMED: dict[str | None, str] = {
 VALUES: Mapping[str | None, str] = {
     None: "NULL",
     **NAMED,
-    **{unit: f"date_trunc('{unit}', started_at, 'UTC')" for unit in BY_TIME},
+    "day": day_of("started_at"),
+    "hour": "date_trunc('hour', started_at, 'UTC')",
     **dict.fromkeys(WORK, "work"),
 }
 OWN = {"model", "provider", "status"}
 _IN_TIME = "started_at >= %(start)s AND started_at < %(end)s"
 _OVERLAPS = "x.started_at < %(end)s AND x.completed_at >= %(start)s"
+
+
+def midnight(day: date, zone: tzinfo) -> datetime:
+    """Return when a day begins."""
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,7 @@ class Question:
         start: when the first began.
         end: before when the last began.
         filters: the values that spans have, by keys of ``VALUES`` that aren't times; of work, one at most.
+        zone: whose midnights part days.
     """
 
     organization_id: UUID
@@ -53,6 +67,14 @@ class Question:
     start: datetime
     end: datetime
     filters: Mapping[str, Any]
+    zone: tzinfo = UTC
+
+    @property
+    def days(self) -> list[datetime]:
+        """Return when each of the days in question begins."""
+        first = self.start.astimezone(self.zone).date()
+        last = (self.end - timedelta(microseconds=1)).astimezone(self.zone).date()
+        return [midnight(first + timedelta(days=each), self.zone) for each in range((last - first).days + 1)]
 
     @property
     def told_apart(self) -> set[str]:
@@ -91,7 +113,8 @@ def count_spans(question: Question, percentiles: Sequence[int]) -> Iterator[dict
          GROUP BY 1"""
     names = ("value", "count", "failures", "open", *TOTALS, "durations")
     values = {"organization": question.organization_id, "kind": question.kind, **filters}
-    values |= {"start": question.start, "end": question.end} | ({"id": filters[work]} if work else {})
+    values |= {"start": question.start, "end": question.end, "days": question.days}
+    values |= {"id": filters[work]} if work else {}
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         for row in cursor.fetchall():

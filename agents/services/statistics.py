@@ -8,7 +8,7 @@ answered by counting spans, which takes time in proportion to them.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal
 from itertools import accumulate
 from math import ceil
@@ -18,7 +18,7 @@ from uuid import UUID
 import orjson
 
 from agents.models import Project, SpanKind, Squad, Task, Width
-from agents.services.spancounts import BY_TIME, Question, count_spans
+from agents.services.spancounts import BY_TIME, Question, count_spans, day_of, midnight
 from agents.services.workspans import WORK
 from agents.sql.statistics import FINEST, RATIO
 from core.connections import prepared_cursor
@@ -66,24 +66,32 @@ def statistics(
     start: datetime,
     end: datetime,
     filters: Mapping[str, Any] | None = None,
+    zone: tzinfo = UTC,
 ) -> list[Group]:
-    """Return the groups of what began from ``start`` until before ``end``, both whole hours of UTC.
+    """Return the groups of what began from ``start`` until before ``end``.
 
     The groups come by time where they are times, and else by count, the largest first. What has no value to group it
     by, such as a call that no agent is known of, is in no group. ``filters`` leave what has these values, by the names
-    of groups; those of work are ids, of which one at most is given.
+    of groups; those of work are ids, of which one at most is given. Days begin at midnight of the ``zone``.
     """
-    question = Question(organization_id, kind, group_by, start, end, dict(filters or {}))
+    question = Question(organization_id, kind, group_by, start, end, dict(filters or {}), zone)
     assert group_by is None or group_by in GROUPS[kind]
     assert set(question.filters) <= set(GROUPS[kind]) - {*BY_TIME}
-    told_apart = question.told_apart
-    found = (_of_spans if len(told_apart) > 1 or told_apart & {*WORK} else _of_rollups)(question)
+    found = (_of_rollups if _is_of_sums(question) else _of_spans)(question)
     groups = [group for group in found if any(getattr(group, name) for name in SUMS)]
     if group_by is None:
         return groups or [Group(None, durations=percentiles([]))]
     if group_by in BY_TIME:
         return sorted(groups, key=lambda group: group.value)
     return sorted(groups, key=lambda group: (-group.count, str(group.value)))
+
+
+def _is_of_sums(question: Question) -> bool:
+    """Tell whether the sums that are kept answer: they are by one thing at once, of whole hours, and never by work."""
+    if len(question.told_apart) > 1 or question.told_apart & {*WORK}:
+        return False
+    moments = [question.start, question.end, *(question.days[1:] if question.group_by == "day" else [])]
+    return all(map(is_whole_hour, moments))
 
 
 # --- From the sums that the database keeps -----------------------------------------------------------
@@ -98,14 +106,16 @@ _ROLLUPS = """
 """
 _VALUES = {
     None: "NULL",
-    "day": "date_trunc('day', s.start, 'UTC')",
+    "day": day_of("s.start"),
     "hour": "s.start",
 }
 
 
 def _of_rollups(question: Question) -> Iterator[Group]:
     group_by, start, end = question.group_by, question.start, question.end
-    parts = [("hour", start, end)] if group_by == "hour" else list(parts_of(start, end))
+    # The sums of days are of UTC's.
+    by_hour = group_by == "hour" or (group_by == "day" and question.zone is not UTC)
+    parts = [("hour", start, end)] if by_hour else list(parts_of(start, end))
     bounds = {f"{name}{i}": value for i, part in enumerate(parts) for name, value in zip("wbu", part, strict=True)}
     sql = _ROLLUPS.format(
         value=_VALUES.get(group_by, "s.value"),
@@ -116,7 +126,7 @@ def _of_rollups(question: Question) -> Iterator[Group]:
     # Every row has a status, so that the sums over all statuses are those of all rows.
     [dimension] = question.told_apart or ["status"]
     values = {"dimension": dimension, "only": question.filters.get(dimension)}
-    values |= {"organization": question.organization_id, "kinds": question.kinds}
+    values |= {"organization": question.organization_id, "kinds": question.kinds, "days": question.days}
     groups: dict[Any, Group] = {}
     with prepared_cursor() as cursor:
         cursor.execute(sql, values | bounds)
@@ -136,18 +146,14 @@ def _of_rollups(question: Question) -> Iterator[Group]:
 
 def parts_of(start: datetime, end: datetime) -> Iterator[tuple[str, datetime, datetime]]:
     """Yield which rows tell of a time: those of hours up to midnight, of whole days, and of hours again."""
-    first = _midnight(start + DAY - timedelta(microseconds=1))
-    last = _midnight(end)
+    first = midnight((start + DAY - timedelta(microseconds=1)).astimezone(UTC).date(), UTC)
+    last = midnight(end.astimezone(UTC).date(), UTC)
     if first >= last:
         yield Width.HOUR.value, start, end
         return
     for width, begin, until in ((Width.HOUR, start, first), (Width.DAY, first, last), (Width.HOUR, last, end)):
         if begin < until:
             yield width.value, begin, until
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def merged(histograms: Iterable[Sequence[int]]) -> list[int]:
@@ -183,11 +189,13 @@ def _of_spans(question: Question) -> Iterator[Group]:
 # --- When ----------------------------------------------------------------------------------------------
 
 
-def period(count: int, unit: timedelta, *, now: datetime) -> tuple[datetime, datetime]:
-    """Return the bounds of the last ``count`` hours or days of UTC, the one under way being the last of them."""
-    moment = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    end = (_midnight(moment) if unit == DAY else moment) + unit
-    return end - count * unit, end
+def period(count: int, unit: timedelta, *, now: datetime, zone: tzinfo = UTC) -> tuple[datetime, datetime]:
+    """Return the bounds of the last ``count`` hours of UTC or days of a zone, the one under way being the last."""
+    if unit == HOUR:
+        end = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) + HOUR
+        return end - count * HOUR, end
+    tomorrow = now.astimezone(zone).date() + DAY
+    return midnight(tomorrow - count * DAY, zone), midnight(tomorrow, zone)
 
 
 def is_whole_hour(moment: datetime) -> bool:

@@ -1,8 +1,10 @@
-"""Statistics of some spans only, by what groups are named after, held against a count in plain Python."""
+"""Statistics of some spans only, and by days of other time zones, held against a count in plain Python."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -17,6 +19,7 @@ from tests.agents.counting import (
     TOOL_EXECUTIONS,
     WHEN,
     Counted,
+    began,
     compare,
     day,
     hour,
@@ -155,3 +158,73 @@ def test_a_filter_that_is_wrong_is_named(
     answer = viewer.by_key.get(address, question)
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+# --- Time zones ----------------------------------------------------------------------------------------
+
+
+def local_day(zone: str) -> Callable[[Span], str]:
+    """Return by what local day a span is told apart."""
+    return lambda each: (
+        began(each).astimezone(ZoneInfo(zone)).replace(hour=0, minute=0, second=0, microsecond=0).isoformat()
+    )
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Kolkata"])
+@pytest.mark.parametrize("only", [{}, {"agent": "a"}], ids=["all", "agent"])
+def test_days_begin_at_the_zones_midnight(zone: str, only: dict[str, str], counted: Counted, viewer: Actor) -> None:
+    for kind in ADDRESSES:
+        expected = counted.groups(
+            kind,
+            local_day(zone),
+            used_with(kind),
+            lambda each: not only or counted.agent_of(each) == "a",
+            by_agent=bool(only),
+        )
+        answer = ask(viewer, kind, group_by="day", time_zone=zone, **only)
+        compare(answer, expected)
+        assert answer.json()["time_zone"] == zone
+
+
+def test_days_are_as_long_as_they_are(organization: Organization, viewer: Actor) -> None:
+    """On 29 March 2026 Berlin's clocks went from 2 to 3: the day had 23 hours."""
+    hours = [datetime(2026, 3, 28, 22, 30, tzinfo=UTC) + timedelta(hours=each) for each in range(26)]
+    stored(organization, [tool(1, trace=number + 1, at=at) for number, at in enumerate(hours)])
+    question = {"start": "2026-03-28T00:00:00Z", "end": "2026-03-31T00:00:00Z", "group_by": "day"}
+    answer = viewer.by_key.get(TOOL_EXECUTIONS, {**question, "time_zone": "Europe/Berlin"})
+    assert counts(answer) == {
+        "2026-03-28T00:00:00+01:00": 1,
+        "2026-03-29T00:00:00+01:00": 23,
+        "2026-03-30T00:00:00+02:00": 2,
+    }
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Los_Angeles", "Asia/Kathmandu"])
+def test_a_period_of_days_ends_with_the_zones_midnight(zone: str, organization: Organization, viewer: Actor) -> None:
+    now = datetime.now(tz=UTC)
+    stored(organization, [tool(1, at=now, after=-0.001, seconds=0.001)])
+    for period in ("1d", "7d"):
+        answer = viewer.by_key.get(TOOL_EXECUTIONS, {"period": period, "time_zone": zone}).json()
+        start, end = (datetime.fromisoformat(answer[name]) for name in ("start", "end"))
+        there = now.astimezone(ZoneInfo(zone))
+        assert (start.hour, start.minute, end.hour, end.minute) == (0, 0, 0, 0)
+        assert end.date() == there.date() + timedelta(days=1)
+        assert (end.date() - start.date()).days == int(period[:-1])
+        assert [group["count"] for group in answer["groups"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("question", "field"),
+    [
+        ({"time_zone": "Berlin"}, "time_zone"),
+        ({"time_zone": "../etc/passwd"}, "time_zone"),
+        ({"time_zone": "America"}, "time_zone"),
+        ({"time_zone": "Europe/Berlin", "group_by": "day", "period": "93d"}, "period"),
+        ({"start": "0001-01-01T00:00:00Z", "end": "0001-01-02T00:00:00Z", "time_zone": "Asia/Tokyo"}, "start"),
+        ({"start": "9999-12-31T01:00:00Z", "end": "9999-12-31T02:00:00Z"}, "start"),
+    ],
+)
+def test_a_time_that_cannot_be_is_named(question: dict[str, str], field: str, viewer: Actor) -> None:
+    answer = viewer.by_key.get(EXECUTIONS, question)
+    assert answer.status_code == 400
+    assert field in {error["field"] for error in answer.json()["errors"]}

@@ -1,8 +1,10 @@
 """What statistics are asked for, and what they answer."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from functools import cache
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
@@ -19,6 +21,7 @@ DEFAULT_PERIOD = "30d"
 UNITS = {"h": statistics.HOUR, "d": statistics.DAY}
 LONGEST = timedelta(days=1100)
 LONGEST_BY_HOUR = timedelta(days=92)
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class SpanStatisticSerializer(RecordSerializer):
@@ -42,6 +45,23 @@ class PeriodField(serializers.Field):
         return int(text[:-1]), UNITS[text[-1]]
 
 
+@cache
+def _zones() -> frozenset[str]:
+    """Return the names of time zones: a search of folders, for which once a process is enough."""
+    return frozenset(available_timezones())
+
+
+@extend_schema_field({"type": "string", "default": "UTC", "example": "Europe/Berlin"})
+class TimeZoneField(serializers.Field):
+    """A time zone, by its name in IANA's database."""
+
+    def to_internal_value(self, data: Any) -> tzinfo:
+        """Return the zone; ValidationError says what a name looks like."""
+        if data not in _zones():
+            raise serializers.ValidationError("Give the name of a time zone, such as Europe/Berlin.", "invalid")
+        return UTC if data == "UTC" else ZoneInfo(data)
+
+
 class StatisticsQuestionSerializer(serializers.Serializer):
     """What statistics are asked for: of what, by what groups, and of when."""
 
@@ -49,8 +69,9 @@ class StatisticsQuestionSerializer(serializers.Serializer):
 
     period = PeriodField(
         required=False,
-        help_text="The last hours or days of UTC, with the one that is under way: 24h, 7d, 30d, 90d. Default: 30d.",
+        help_text="The last hours or days, with the one that is under way: 24h, 7d, 30d, 90d. Default: 30d.",
     )
+    time_zone = TimeZoneField(required=False, help_text="Whose midnights part days. Default: UTC.")
     start = serializers.DateTimeField(required=False, help_text="In place of “period”: a whole hour of UTC.")
     end = serializers.DateTimeField(
         required=False, help_text="A whole hour of UTC, not included. Default: the end of the present one."
@@ -83,7 +104,8 @@ class StatisticsQuestionSerializer(serializers.Serializer):
         if "end" in attrs and "start" not in attrs:
             raise _refused("start", "Give “start” along with “end”.")
         count, unit = attrs.get("period") or (30, statistics.DAY)
-        begin, until = statistics.period(count, unit, now=timezone.now())
+        zone = attrs.get("time_zone", UTC)
+        begin, until = statistics.period(count, unit, now=timezone.now(), zone=zone)
         if "start" in attrs:
             begin, until = (
                 attrs["start"],
@@ -91,10 +113,12 @@ class StatisticsQuestionSerializer(serializers.Serializer):
             )
         if begin >= until:
             raise _refused("start", "“start” must be before “end”.")
-        longest = LONGEST_BY_HOUR if attrs.get("group_by") == "hour" else LONGEST
+        group_by = attrs.get("group_by")
+        by_hour = group_by == "hour" or (group_by == "day" and zone is not UTC)
+        longest = LONGEST_BY_HOUR if by_hour else LONGEST
         if until - begin > longest:
             raise _refused("period" if "period" in attrs else "start", f"That is more than {longest.days} days.")
-        return {"group_by": attrs.get("group_by"), "start": begin, "end": until, "filters": filters}
+        return {"group_by": group_by, "start": begin, "end": until, "filters": filters, "zone": zone}
 
 
 def question_of(kind: str) -> type[StatisticsQuestionSerializer]:
@@ -106,6 +130,8 @@ def question_of(kind: str) -> type[StatisticsQuestionSerializer]:
 def _whole_hour(moment: datetime) -> datetime:
     if not statistics.is_whole_hour(moment):
         raise serializers.ValidationError("Give a whole hour of UTC, such as 2026-03-04T12:00:00Z.", "whole_hour")
+    if not EARLIEST <= moment < LATEST:
+        raise serializers.ValidationError(f"Give a time from {EARLIEST:%Y} on, and before {LATEST:%Y}.", "range")
     return moment
 
 
@@ -161,6 +187,7 @@ class StatisticsSerializer(serializers.Serializer):
     """Statistics by group."""
 
     group_by = serializers.CharField(allow_null=True)
+    time_zone = serializers.CharField()
     start = serializers.DateTimeField()
     end = serializers.DateTimeField(help_text="Not included.")
     filters = serializers.DictField(child=serializers.CharField(), help_text="The values asked for, by name.")

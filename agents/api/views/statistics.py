@@ -1,6 +1,7 @@
 """Endpoints of statistics: figures by group, and of one record."""
 
 from collections.abc import Callable
+from datetime import datetime, tzinfo
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -108,7 +109,10 @@ class StatisticsViewSet(RecordViewSet):
         names: dict[Any, str] = {}
         if asked["group_by"] in workspans.WORK:
             names = statistics.names_of(organization_id, asked["group_by"], [group.value for group in groups])
-        return Response({**asked, "groups": [_row(group, names) for group in groups]})
+        zone = asked["zone"]
+        told = {"group_by": asked["group_by"], "time_zone": str(zone), "filters": asked["filters"]}
+        told |= {name: asked[name].astimezone(zone) for name in ("start", "end")}
+        return Response({**told, "groups": [_row(group, names, zone) for group in groups]})
 
 
 def _refuse_unknown(request: Request, known: set[str]) -> None:
@@ -116,10 +120,10 @@ def _refuse_unknown(request: Request, known: set[str]) -> None:
         raise ValidationError(dict.fromkeys(sorted(unknown), "There is no such parameter."), "unknown")
 
 
-def _row(group: statistics.Group, names: dict[Any, str]) -> dict[str, Any]:
+def _row(group: statistics.Group, names: dict[Any, str], zone: tzinfo) -> dict[str, Any]:
     named = {"name": names[group.value]} if group.value in names else {}
     return {
-        "value": group.value,
+        "value": group.value.astimezone(zone) if isinstance(group.value, datetime) else group.value,
         **named,
         "count": group.count,
         "failures": group.failures,
