@@ -4,7 +4,6 @@ import json
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.forms.models import ModelChoiceField
@@ -12,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 
 from core.admin.tenancy import has_organization, organization_of, reach_of, within
+from core.admin.widgets import RecordSelect
 from core.models import Organization
 from core.violations import Violation
 
@@ -108,7 +108,7 @@ def organization_field(request: HttpRequest, model: type[models.Model], admin_si
     field = model._meta.get_field("organization")
     return ModelChoiceField(
         queryset=choices,
-        widget=AutocompleteSelect(field, admin_site),
+        widget=RecordSelect(field, admin_site),
         required=not field.null,
         help_text="A record stays in its organization for good.",
     )

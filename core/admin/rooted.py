@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.admin.options import BaseModelAdmin
-from django.contrib.admin.widgets import AutocompleteSelect, ForeignKeyRawIdWidget
+from django.contrib.admin.widgets import ForeignKeyRawIdWidget
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import QuerySet
@@ -12,6 +12,7 @@ from django.http import HttpRequest
 
 from core.admin.forms import ReadableJSONField, array_formfield
 from core.admin.tenancy import organization_of, reach_of
+from core.admin.widgets import RecordSelect
 
 
 class Rooted(BaseModelAdmin):
@@ -56,8 +57,6 @@ class Rooted(BaseModelAdmin):
         else:
             rows, searchable = remote_admin.get_queryset(request), bool(remote_admin.search_fields)
         kwargs.setdefault("queryset", rows)
-        widget = (
-            AutocompleteSelect(db_field, site) if searchable else ForeignKeyRawIdWidget(db_field.remote_field, site)
-        )
+        widget = RecordSelect(db_field, site) if searchable else ForeignKeyRawIdWidget(db_field.remote_field, site)
         kwargs.setdefault("widget", widget)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)

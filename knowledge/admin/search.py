@@ -5,7 +5,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -15,6 +14,7 @@ from django.utils.safestring import mark_safe
 
 from core.admin import ReadOnlyAdmin
 from core.admin.tenancy import reach_of
+from core.admin.widgets import RecordSelect
 from core.models import AuditEvent, Organization
 from knowledge.embedders import EmbeddingError
 from knowledge.models import Chunk, Collection, DocumentFrequency, Embedding, TermVector
@@ -53,7 +53,7 @@ class QuestionForm(forms.Form):
         super().__init__(*args, **kwargs)
         for name, rows in (("organization", organizations), ("collection", collections)):
             self.fields[name] = forms.ModelChoiceField(
-                queryset=rows, widget=AutocompleteSelect(Chunk._meta.get_field(name), site), required=name[0] == "o"
+                queryset=rows, widget=RecordSelect(Chunk._meta.get_field(name), site), required=name[0] == "o"
             )
         self.order_fields(["query", "organization", "collection", "mode"])
 

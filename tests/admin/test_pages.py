@@ -7,7 +7,7 @@ from django.contrib.admin import ShowFacets
 from django.contrib.auth.models import Group
 from django.contrib.postgres.indexes import GinIndex
 from django.db import connection
-from django.db.models import Model
+from django.db.models import ForeignKey, Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils.module_loading import import_string
@@ -15,6 +15,7 @@ from django.utils.module_loading import import_string
 from core.admin import RecordAdmin
 from tests.admin import pages
 from tests.admin.conftest import Staff
+from tests.kit.database import writes_nothing
 
 
 def make_record(model: type[Model]) -> Any:
@@ -85,3 +86,12 @@ def test_pages_of(label: str, superuser: Staff) -> None:
         check(client, pages.url("add", admin.model))
     if admin.has_delete_permission(request):
         check(client, pages.url("delete", admin.model, record.pk))
+
+
+@pytest.mark.parametrize("label", pages.names())
+def test_what_is_no_id_is_told_and_changes_nothing(label: str, superuser: Staff) -> None:
+    model = pages.admin_of(label).model
+    references = [field.name for field in model._meta.get_fields() if isinstance(field, ForeignKey)]
+    with writes_nothing():
+        answer = superuser.client.post(pages.url("add", model), dict.fromkeys(references, "x"))
+    assert answer.status_code in (200, 403)

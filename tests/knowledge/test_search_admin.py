@@ -105,3 +105,10 @@ def test_it_is_for_staff_who_may_see_chunks(
 ) -> None:
     nobody = make_staff(permissions=[])
     assert nobody.client.get(PAGE).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["organization", "collection"])
+def test_what_is_no_id_is_told(name: str, superuser: Staff) -> None:
+    answer = superuser.client.get(PAGE, {"query": "a", name: "x"})
+    assert answer.status_code == 200
+    assert "errorlist" in answer.content.decode()
