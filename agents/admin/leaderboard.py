@@ -6,12 +6,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
+from agents.admin.question import OrganizationForm
 from agents.models import RoundTable
 from agents.services.leaderboard import MAX_TABLES, RESAMPLES, Leaderboard, Standing, leaderboard
 from core.admin.tenancy import reach_of
@@ -97,20 +97,12 @@ def _mark(standing: Standing, position: int, x: Any) -> Mark:
     )
 
 
-class QuestionForm(forms.Form):
+class QuestionForm(OrganizationForm):
     """Which round tables the page is about."""
 
     category = forms.CharField(required=False, max_length=100, label="Task category")
     start = forms.DateField(required=False, label="Judged from", widget=forms.DateInput({"type": "date"}))
     end = forms.DateField(required=False, label="to", widget=forms.DateInput({"type": "date"}))
-
-    def __init__(self, *args: Any, organizations: Any, site: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        field = RoundTable._meta.get_field("organization")
-        self.fields["organization"] = forms.ModelChoiceField(
-            queryset=organizations, widget=AutocompleteSelect(field, site)
-        )
-        self.order_fields(["organization", "category", "start", "end"])
 
 
 def _midnight(day: date | None, days: int = 0) -> datetime | None:

@@ -14,6 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from agents.admin.figures import Figures
+from agents.admin.overview import OverviewPage
 from agents.models import SpanStatistic, Trace
 from agents.services import traces, waterfall
 from agents.services.figures import dollars, told
@@ -196,8 +197,8 @@ class TraceAdmin(Figures, DerivedAdmin):
 
 
 @admin.register(SpanStatistic)
-class SpanStatisticAdmin(DerivedAdmin):
-    """The sums that statistics are made of."""
+class SpanStatisticAdmin(OverviewPage, DerivedAdmin):
+    """The sums that statistics are made of, and the page that draws them."""
 
     description = "How many executions, model calls and tool executions began by hour and day, and what became of them."
     list_display = (
