@@ -31,7 +31,7 @@ PERIODS = {
     "30d": ("30 days", 30, DAY),
     "90d": ("90 days", 90, DAY),
 }
-DEFAULT_PERIOD = "7d"
+DEFAULT_PERIODS = ("7d", "30d", "90d")
 # By what, of which spans, and by which filter of which list they are found.
 TABLES = (
     ("Agents", SpanKind.EXECUTION, "agent", "agentexecution", "agent_name__exact"),
@@ -125,9 +125,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """The dearest, or the busiest, of a kind; ``left`` is how many there are besides."""
+    """The dearest, or the busiest, of a kind; ``left`` is how many there are besides. Tools consume nothing."""
 
     title: str
+    has_usage: bool
     rows: list[Row]
     left: int
 
@@ -150,7 +151,7 @@ def _row(group: Group, name: str, address: str) -> Row:
 
 @dataclass(frozen=True)
 class Overview:
-    """All that the page shows."""
+    """All that the page shows; without charts where nothing began."""
 
     totals: list[Row]
     charts: list[Chart]
@@ -176,7 +177,7 @@ def overview(organization_id: UUID, count: int, unit: timedelta, addresses: Call
     for title, kind, group_by, model, parameter in TABLES:
         groups = sorted(ask(kind, group_by), key=lambda group: (-group.cost, -group.count, group.value))
         rows = [_row(group, group.value, addresses(model, parameter, group.value)) for group in groups[:MOST_ROWS]]
-        tables.append(Table(title, rows, max(0, len(groups) - MOST_ROWS)))
+        tables.append(Table(title, kind != SpanKind.TOOL_EXECUTION, rows, max(0, len(groups) - MOST_ROWS)))
     found = {group.value: group for group in ask(SpanKind.EXECUTION, "hour" if unit == HOUR else "day")}
     times = [start + number * unit for number in range(count)]
     groups = [found.get(time, Group(time)) for time in times]
@@ -185,7 +186,7 @@ def overview(organization_id: UUID, count: int, unit: timedelta, addresses: Call
         chart("Executions", times, counts, failures, "{:,}".format),
         chart("Cost", times, [each.cost for each in groups], [0] * len(groups), dollars),
     ]
-    return Overview(totals, charts, tables)
+    return Overview(totals, charts if found else [], tables)
 
 
 class QuestionForm(OrganizationForm):
@@ -194,11 +195,14 @@ class QuestionForm(OrganizationForm):
     period = forms.ChoiceField(choices=[(name, label) for name, (label, _, _) in PERIODS.items()], label="The last")
 
 
-def _at_work(organizations: Any) -> Any:
-    """Return the id of the organization whose agents were last at work."""
+def _default(organizations: Any) -> dict[str, str]:
+    """Return what is shown unprompted: the organization that was last at work, and a period that reaches back to it."""
     newest = Trace.objects.filter(organization=OuterRef("pk")).order_by("-started_at").values("started_at")[:1]
     by_work = organizations.annotate(at_work=Subquery(newest)).order_by(F("at_work").desc(nulls_last=True), "pk")
-    return by_work.values_list("pk", flat=True).first()
+    found, at_work = by_work.values_list("pk", "at_work").first() or ("", None)
+    since = at_work or timezone.now()
+    fitting = (name for name in DEFAULT_PERIODS if period(*PERIODS[name][1:], now=timezone.now())[0] <= since)
+    return {"organization": str(found), "period": next(fitting, DEFAULT_PERIODS[-1])}
 
 
 class OverviewPage(admin.ModelAdmin):
@@ -215,9 +219,9 @@ class OverviewPage(admin.ModelAdmin):
             raise PermissionDenied
         organizations = reach_of(request).root(Organization.objects.all())
         asked = request.GET.copy()
-        asked.setdefault("period", DEFAULT_PERIOD)
-        if "organization" not in asked:
-            asked["organization"] = str(_at_work(organizations) or "")
+        default = {"period": DEFAULT_PERIODS[0]} if "organization" in asked else _default(organizations)
+        for name, value in default.items():
+            asked.setdefault(name, value)
         form = QuestionForm(asked, organizations=organizations, site=self.admin_site)
         shown = None
         if form.is_valid():

@@ -71,7 +71,9 @@ class Question:
 
     @property
     def days(self) -> list[datetime]:
-        """Return when each of the days in question begins."""
+        """Return when each of the days in question begins; none where they aren't asked for."""
+        if self.group_by != "day":
+            return []
         first = self.start.astimezone(self.zone).date()
         last = (self.end - timedelta(microseconds=1)).astimezone(self.zone).date()
         return [midnight(first + timedelta(days=each), self.zone) for each in range((last - first).days + 1)]

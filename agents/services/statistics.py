@@ -90,8 +90,7 @@ def _is_of_sums(question: Question) -> bool:
     """Tell whether the sums that are kept answer: they are by one thing at once, of whole hours, and never by work."""
     if len(question.told_apart) > 1 or question.told_apart & {*WORK}:
         return False
-    moments = [question.start, question.end, *(question.days[1:] if question.group_by == "day" else [])]
-    return all(map(is_whole_hour, moments))
+    return all(map(is_whole_hour, [question.start, question.end, *question.days[1:]]))
 
 
 # --- From the sums that the database keeps -----------------------------------------------------------

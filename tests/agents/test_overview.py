@@ -106,6 +106,16 @@ def test_staff_see_their_own_organizations_figures(
         assert "theirs</a>" in superuser.client.get(PAGE, question).content.decode()
 
 
+@pytest.mark.parametrize(("days", "period"), [(0, "7d"), (6, "7d"), (7, "30d"), (40, "90d"), (400, "90d")])
+def test_it_reaches_back_to_the_last_work(days: int, period: str, organization: Organization, staff: Staff) -> None:  # noqa: F811
+    at = datetime.now(tz=UTC) - timedelta(days=days, seconds=1)
+    stored(organization, [agent(1, agent_name="planner", at=at, after=0, seconds=0.1)])
+    html = staff.client.get(PAGE).content.decode()
+    assert f'<option value="{period}" selected>' in html
+    assert ("planner</a>" in html) == (days < 90)
+    assert ("No execution and no call" in html) == (days > 90)
+
+
 @pytest.mark.parametrize("question", [{"period": "5y"}, {"organization": "x"}, {"organization": ""}])
 def test_what_is_asked_wrongly_is_told(question: dict[str, str], staff: Staff) -> None:  # noqa: F811
     answer = staff.client.get(PAGE, question)
