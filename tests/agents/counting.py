@@ -41,7 +41,7 @@ def many_spans(seed: int = 4) -> list[Span]:
     """Return traces of six days: agents with steps, calls and tools; some fail, some repeat what is inside."""
     chance = random.Random(seed)
     spans = []
-    for number in range(150):
+    for number in range(60):
         at = START - timedelta(hours=10) + timedelta(seconds=chance.randrange(6 * 86_400))
         common: dict[str, Any] = {"trace": number + 1, "at": at}
 

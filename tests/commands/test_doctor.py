@@ -15,6 +15,7 @@ from django.db import connection
 from pgtrigger import registered
 
 from config.embedded_postgres.server import binaries
+from core import doctor
 from tests.commands.conftest import Scratch
 
 pytestmark = pytest.mark.django_db
@@ -226,6 +227,12 @@ def test_all_that_is_broken_is_named_and_the_remedies_mend_it() -> None:
     assert problems() == {}
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the doctor compare no definitions, which takes it most of its time."""
+    monkeypatch.setattr(doctor, "DEFINITIONS", {})
+
+
 @pytest.mark.parametrize("broken", [BROKEN, *([each] for each in GONE)], ids=lambda broken: broken[0][0])
 def test_what_is_broken_is_named_with_its_remedy(broken: list[tuple[str, str, str, str]]) -> None:
     for statement, *_ in broken:
@@ -242,12 +249,14 @@ def test_a_function_that_is_gone_takes_its_triggers_along() -> None:
     assert "The trigger core.Membership:last_owner is missing." in problems()
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_database_of_a_newer_program() -> None:
     execute("INSERT INTO django_migrations (app, name, applied) VALUES ('core', '9999_tomorrow', now())")
     (found,) = [message for message, _ in warnings() if "9999" in message]
     assert found == "core.9999_tomorrow is applied, but this program doesn't bring it: the database is newer."
 
 
+@pytest.mark.usefixtures("quick")
 def test_variables_that_nobody_reads_or_that_are_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_POOLSIZE", "3")
     monkeypatch.setenv("LOG_LEVEL", "LOUD")
@@ -259,17 +268,20 @@ def test_variables_that_nobody_reads_or_that_are_wrong(monkeypatch: pytest.Monke
     assert [message for message in problems() if message.startswith("LOG_LEVEL: got 'LOUD'; wants one of DEBUG,")]
 
 
+@pytest.mark.usefixtures("quick")
 def test_debug_with_a_database_of_its_own(settings: Any) -> None:
     settings.DEBUG, settings.EMBEDDED = True, False
     assert any(message.startswith("DEBUG is on") for message, _ in warnings())
 
 
+@pytest.mark.usefixtures("quick")
 def test_a_folder_that_cannot_be_written(settings: Any, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings.MEDIA_ROOT = tmp_path / "file" / "media"
     assert any(message.startswith(f"Uploads can't be kept in {settings.MEDIA_ROOT}") for message in problems())
 
 
+@pytest.mark.usefixtures("quick")
 def test_static_files_that_were_not_collected(settings: Any, tmp_path: Path) -> None:
     settings.STATIC_ROOT = tmp_path
     backend = "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
