@@ -1,21 +1,18 @@
 """The page that draws the leaderboard: strengths with their intervals, as an SVG made here, and the figures below."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC
 from typing import Any
 
 from django import forms
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 
-from agents.admin.question import OrganizationForm
+from agents.admin.question import DrawnPage, OrganizationForm
 from agents.models import RoundTable
 from agents.services.leaderboard import MAX_TABLES, RESAMPLES, Leaderboard, Standing, leaderboard
+from agents.services.spancounts import midnight
+from agents.services.statistics import DAY
 from core.admin.tenancy import reach_of
-from core.models import Organization
 
 WIDTH, LEFT, RIGHT, TOP, ROW = 960, 300, 40, 30, 34
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50)
@@ -105,47 +102,24 @@ class QuestionForm(OrganizationForm):
     end = forms.DateField(required=False, label="to", widget=forms.DateInput({"type": "date"}))
 
 
-def _midnight(day: date | None, days: int = 0) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), tzinfo=UTC) + timedelta(days=days)
-
-
-class LeaderboardPage(admin.ModelAdmin):
+class LeaderboardPage(DrawnPage):
     """The part of the round tables' admin that serves the leaderboard."""
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the kit's addresses and that of the leaderboard."""
-        page = path(
-            "leaderboard/", self.admin_site.admin_view(self.leaderboard_view), name="agents_roundtable_leaderboard"
-        )
-        return [page, *super().get_urls()]
+    drawn_page = "leaderboard"
+    drawn_form = QuestionForm
 
-    def leaderboard_view(self, request: HttpRequest) -> HttpResponse:
-        """Show how the models of one organization stand; unless asked otherwise, of the one that judged last."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        organizations = reach_of(request).root(Organization.objects.all())
-        asked = request.GET.copy()
-        if "organization" not in asked:
-            newest = reach_of(request).root(RoundTable.objects.all()).order_by("-pk")
-            asked["organization"] = str(newest.values_list("organization_id", flat=True).first() or "")
-        form = QuestionForm(asked, organizations=organizations, site=self.admin_site)
-        board = None
-        if form.is_valid():
-            board = leaderboard(
-                organization_id=form.cleaned_data["organization"].pk,
-                category=form.cleaned_data["category"] or None,
-                start=_midnight(form.cleaned_data["start"]),
-                end=_midnight(form.cleaned_data["end"], days=1),
-            )
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Leaderboard",
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "form": form,
-            "board": board,
-            "plot": plot(board) if board else None,
-            "resamples": RESAMPLES,
-            "most_tables": MAX_TABLES,
-        }
-        return TemplateResponse(request, "admin/agents/roundtable/leaderboard.html", context)
+    def unprompted(self, request: HttpRequest, organizations: Any) -> dict[str, str]:
+        """Return the organization that judged last."""
+        newest = reach_of(request).root(RoundTable.objects.all()).order_by("-pk")
+        return {"organization": str(newest.values_list("organization_id", flat=True).first() or "")}
+
+    def drawn(self, request: HttpRequest, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return how the models of the organization stand."""
+        start, end = asked["start"], asked["end"]
+        board = leaderboard(
+            organization_id=asked["organization"].pk,
+            category=asked["category"] or None,
+            start=midnight(start, UTC) if start else None,
+            end=midnight(end + DAY, UTC) if end else None,
+        )
+        return {"board": board, "plot": plot(board), "resamples": RESAMPLES, "most_tables": MAX_TABLES}

@@ -8,19 +8,15 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from django import forms
-from django.contrib import admin
-from django.core.exceptions import PermissionDenied
 from django.db.models import F, OuterRef, Subquery
-from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
+from django.urls import reverse
 from django.utils import timezone
 
-from agents.admin.question import OrganizationForm
+from agents.admin.question import DrawnPage, OrganizationForm
 from agents.models import SpanKind, Trace
 from agents.services.figures import dollars, told
 from agents.services.statistics import DAY, HOUR, Group, period, statistics
-from core.admin.tenancy import reach_of
 from core.models import Organization
 
 WIDTH, TOP, HEIGHT, FOOT = 960, 24, 130, 24
@@ -192,50 +188,32 @@ def overview(organization_id: UUID, count: int, unit: timedelta, addresses: Call
 class QuestionForm(OrganizationForm):
     """Whose figures, and of when."""
 
-    period = forms.ChoiceField(choices=[(name, label) for name, (label, _, _) in PERIODS.items()], label="The last")
+    period = forms.ChoiceField(
+        choices=[(name, label) for name, (label, _, _) in PERIODS.items()],
+        initial=DEFAULT_PERIODS[0],
+        label="The last",
+    )
 
 
-def _default(organizations: Any) -> dict[str, str]:
-    """Return what is shown unprompted: the organization that was last at work, and a period that reaches back to it."""
-    newest = Trace.objects.filter(organization=OuterRef("pk")).order_by("-started_at").values("started_at")[:1]
-    by_work = organizations.annotate(at_work=Subquery(newest)).order_by(F("at_work").desc(nulls_last=True), "pk")
-    found, at_work = by_work.values_list("pk", "at_work").first() or ("", None)
-    since = at_work or timezone.now()
-    fitting = (name for name in DEFAULT_PERIODS if period(*PERIODS[name][1:], now=timezone.now())[0] <= since)
-    return {"organization": str(found), "period": next(fitting, DEFAULT_PERIODS[-1])}
-
-
-class OverviewPage(admin.ModelAdmin):
+class OverviewPage(DrawnPage):
     """The part of the statistics' admin that draws them."""
 
-    def get_urls(self) -> list[URLPattern]:
-        """Return the kit's addresses and that of the overview."""
-        page = path("overview/", self.admin_site.admin_view(self.overview_view), name="agents_spanstatistic_overview")
-        return [page, *super().get_urls()]
+    drawn_page = "overview"
+    drawn_form = QuestionForm
 
-    def overview_view(self, request: HttpRequest) -> HttpResponse:
-        """Show one organization's figures; unless asked otherwise, those of the one that was last at work."""
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        organizations = reach_of(request).root(Organization.objects.all())
-        asked = request.GET.copy()
-        default = {"period": DEFAULT_PERIODS[0]} if "organization" in asked else _default(organizations)
-        for name, value in default.items():
-            asked.setdefault(name, value)
-        form = QuestionForm(asked, organizations=organizations, site=self.admin_site)
-        shown = None
-        if form.is_valid():
-            organization, (_, count, unit) = form.cleaned_data["organization"], PERIODS[form.cleaned_data["period"]]
-            shown = overview(organization.pk, count, unit, self._addresses(request, organization))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Overview",
-            "opts": self.opts,
-            "media": self.media + form.media,
-            "form": form,
-            "shown": shown,
-        }
-        return TemplateResponse(request, "admin/agents/spanstatistic/overview.html", context)
+    def unprompted(self, request: HttpRequest, organizations: Any) -> dict[str, str]:
+        """Return the organization that was last at work, and a period that reaches back to it."""
+        newest = Trace.objects.filter(organization=OuterRef("pk")).order_by("-started_at").values("started_at")[:1]
+        by_work = organizations.annotate(at_work=Subquery(newest)).order_by(F("at_work").desc(nulls_last=True), "pk")
+        found, at_work = by_work.values_list("pk", "at_work").first() or ("", None)
+        now = timezone.now()
+        fitting = (name for name in DEFAULT_PERIODS if period(*PERIODS[name][1:], now=now)[0] <= (at_work or now))
+        return {"organization": str(found), "period": next(fitting, DEFAULT_PERIODS[-1])}
+
+    def drawn(self, request: HttpRequest, asked: dict[str, Any]) -> dict[str, Any]:
+        """Return the figures of the organization."""
+        organization, (_, count, unit) = asked["organization"], PERIODS[asked["period"]]
+        return {"shown": overview(organization.pk, count, unit, self._addresses(request, organization))}
 
     def _addresses(self, request: HttpRequest, organization: Organization) -> Callable[[str, str, str], str]:
         """Return how to find the list of what is in a row; nowhere, for who may not see it."""

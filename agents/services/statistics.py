@@ -86,6 +86,11 @@ def statistics(
     return sorted(groups, key=lambda group: (-group.count, str(group.value)))
 
 
+def goes_by_hour(group_by: str | None, zone: tzinfo) -> bool:
+    """Tell whether groups take the sums of hours throughout: those of days are of UTC's."""
+    return group_by == "hour" or (group_by == "day" and zone is not UTC)
+
+
 def _is_of_sums(question: Question) -> bool:
     """Tell whether the sums that are kept answer: they are by one thing at once, of whole hours, and never by work."""
     if len(question.told_apart) > 1 or question.told_apart & {*WORK}:
@@ -112,9 +117,7 @@ _VALUES = {
 
 def _of_rollups(question: Question) -> Iterator[Group]:
     group_by, start, end = question.group_by, question.start, question.end
-    # The sums of days are of UTC's.
-    by_hour = group_by == "hour" or (group_by == "day" and question.zone is not UTC)
-    parts = [("hour", start, end)] if by_hour else list(parts_of(start, end))
+    parts = [("hour", start, end)] if goes_by_hour(group_by, question.zone) else list(parts_of(start, end))
     bounds = {f"{name}{i}": value for i, part in enumerate(parts) for name, value in zip("wbu", part, strict=True)}
     sql = _ROLLUPS.format(
         value=_VALUES.get(group_by, "s.value"),

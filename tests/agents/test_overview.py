@@ -112,6 +112,7 @@ def test_it_reaches_back_to_the_last_work(days: int, period: str, organization: 
     stored(organization, [agent(1, agent_name="planner", at=at, after=0, seconds=0.1)])
     html = staff.client.get(PAGE).content.decode()
     assert f'<option value="{period}" selected>' in html
+    assert '<option value="7d" selected>' in staff.client.get(PAGE, {"organization": organization.pk}).content.decode()
     assert ("planner</a>" in html) == (days < 90)
     assert ("No execution and no call" in html) == (days > 90)
 

@@ -1,6 +1,7 @@
 """What statistics are asked for, and what they answer."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cache
 from typing import Any, ClassVar
@@ -79,10 +80,7 @@ class StatisticsQuestionSerializer(serializers.Serializer):
 
     def get_fields(self) -> dict[str, serializers.Field]:
         """Return the fields, with the groups that there are, each of which can be asked for by itself too."""
-        group_by = serializers.ChoiceField(
-            choices=self.groups, required=False, help_text="By what to group; all in one, unless given."
-        )
-        group_by.error_messages["invalid_choice"] = f"Choose among {', '.join(self.groups)}."
+        group_by = _choice(self.groups, "By what to group; all in one, unless given.")
         filters = {name: _filter_field(name) for name in self.groups if name not in statistics.BY_TIME}
         return {"group_by": group_by, **super().get_fields(), **filters}
 
@@ -114,8 +112,7 @@ class StatisticsQuestionSerializer(serializers.Serializer):
         if begin >= until:
             raise _refused("start", "“start” must be before “end”.")
         group_by = attrs.get("group_by")
-        by_hour = group_by == "hour" or (group_by == "day" and zone is not UTC)
-        longest = LONGEST_BY_HOUR if by_hour else LONGEST
+        longest = LONGEST_BY_HOUR if statistics.goes_by_hour(group_by, zone) else LONGEST
         if until - begin > longest:
             raise _refused("period" if "period" in attrs else "start", f"That is more than {longest.days} days.")
         return {"group_by": group_by, "start": begin, "end": until, "filters": filters, "zone": zone}
@@ -135,14 +132,19 @@ def _whole_hour(moment: datetime) -> datetime:
     return moment
 
 
+def _choice(values: Sequence[str], help_text: str) -> serializers.ChoiceField:
+    """Return the field of one of these values, whose error names them all."""
+    field = serializers.ChoiceField(choices=values, required=False, help_text=help_text)
+    field.error_messages["invalid_choice"] = f"Choose among {', '.join(values)}."
+    return field
+
+
 def _filter_field(name: str) -> serializers.Field:
     """Return the field of a value that spans have, named as the groups by it."""
     if name in WORK:
         return serializers.UUIDField(required=False, help_text=f"Only of the {name} with this id.")
     if name == "status":
-        field = serializers.ChoiceField(choices=SpanStatus.choices, required=False, help_text="Only of this status.")
-        field.error_messages["invalid_choice"] = f"Choose among {', '.join(SpanStatus.values)}."
-        return field
+        return _choice(SpanStatus.values, "Only of this status.")
     return serializers.CharField(required=False, trim_whitespace=False, help_text=f"Only of the {name} of this name.")
 
 
