@@ -1,7 +1,10 @@
-"""The benchmarks' database: a million orders, made once and kept."""
+"""The benchmarks' database: a million orders, made once and kept; and a cursor to fill one with."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.core.management import call_command
 from django.db import connection, transaction
@@ -28,8 +31,22 @@ def prepare() -> None:
         _make_orders(first, first + BATCH - 1)
         print(f"\r{first + BATCH:,} orders after {time.monotonic() - began:.0f} s", end="", flush=True)
     print()
-    with connection.cursor() as cursor:
+    with unlimited_cursor() as cursor:
         cursor.execute("VACUUM (ANALYZE)")
+
+
+@contextmanager
+def unlimited_cursor() -> Iterator[Any]:
+    """Give a cursor whose statements may take as long as filling a database takes."""
+    with connection.cursor() as cursor:
+        kept = connection.connection.limit  # of this end, which would give up a while after the server's
+        cursor.execute("SET statement_timeout = 0")
+        connection.connection.limit = 0
+        try:
+            yield cursor
+            cursor.execute("RESET statement_timeout")
+        finally:
+            connection.connection.limit = kept
 
 
 def key_of(number: int) -> str:

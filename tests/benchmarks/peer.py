@@ -31,12 +31,13 @@ django.setup()
 
 import orjson
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connections
 
 from agents.sql.rows import LINK, signed
 from agents.sql.statistics import statistics_of
 from config.embedded_postgres.server import server_uri
 from core.models import APIKey, Membership, Organization, Role, Scope, User
+from tests.benchmarks.database import unlimited_cursor
 from tests.benchmarks.load import Connection, Figures, measure
 from tests.benchmarks.read_path import report
 from tests.benchmarks.serving import WORKERS, served, wait_for
@@ -84,7 +85,7 @@ def prepare(number: int, folder: Path) -> tuple[str, str]:
     user, _ = User.objects.get_or_create(email="peer@muster.example", defaults={"username": "peer"})
     for organization in organizations:
         Membership.objects.get_or_create(organization=organization, user=user, defaults={"role": Role.OWNER})
-    with connection.cursor() as cursor:
+    with unlimited_cursor() as cursor:
         cursor.execute("SELECT to_regclass('agent_executions') IS NOT NULL")
         if not cursor.fetchone()[0]:
             _fill(cursor, number, organizations, folder)
@@ -107,7 +108,7 @@ def _fill(cursor: Any, number: int, organizations: list[Organization], folder: P
     cursor.executemany(
         "INSERT INTO benchmark_organization VALUES (%s, %s)", [(k, each.pk) for k, each in enumerate(organizations)]
     )
-    cursor.execute("SET statement_timeout = 0; SET session_replication_role = replica")
+    cursor.execute("SET session_replication_role = replica")
     cursor.execute(EXECUTIONS, {"agents": AGENTS, "number": number})
     table = next(iter(LINK))
     cursor.execute(

@@ -28,6 +28,7 @@ from core.ids import uuid7
 from core.models import Organization
 from knowledge.models import Collection, Embedding
 from knowledge.services.search import Mode, Question, search
+from tests.benchmarks.database import unlimited_cursor
 
 SMALL = [500, 500, 1000, 1000, 1500, 1500, 2000, 2000, 2500, 2500, 3000, 3000, 3500, 3500, 4000, 5000, 6000, 7000]
 SIZES = [40_000, 10_000, *SMALL]
@@ -69,7 +70,7 @@ def fill(random: Any, centers: Any) -> None:
         collection = Collection.objects.create(organization=organization, name="all")
         places += [(organization.pk, collection.pk)] * (size // CHUNKS_A_DOCUMENT)
     random.shuffle(places)
-    with connection.cursor() as cursor:
+    with unlimited_cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE indexname = %s", [HNSW])
         [definition] = cursor.fetchone()
         cursor.execute(f"DROP INDEX {HNSW}")
@@ -78,7 +79,7 @@ def fill(random: Any, centers: Any) -> None:
             fill_some(random, centers, places[first : first + 500])
             done = (first + 500) * CHUNKS_A_DOCUMENT
             print(f"\r{min(done, sum(SIZES)):,} chunks after {time.monotonic() - began:.0f} s", end="", flush=True)
-        cursor.execute("SET statement_timeout = 0; SET maintenance_work_mem = '1GB'")
+        cursor.execute("SET maintenance_work_mem = '1GB'")
         began = time.monotonic()
         cursor.execute(definition)
         print(f"; index of vectors in {time.monotonic() - began:.0f} s")

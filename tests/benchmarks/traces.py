@@ -25,10 +25,11 @@ django.setup()
 
 import orjson
 from django.core.management import call_command
-from django.db import connection, connections
+from django.db import connections
 
 from core.models import APIKey, Membership, Organization, Role, Scope, User
 from tests.benchmarks import serving
+from tests.benchmarks.database import unlimited_cursor
 from tests.benchmarks.ingest import rows, size
 from tests.benchmarks.load import Connection, at_once
 from tests.benchmarks.spans import request
@@ -99,7 +100,7 @@ def main() -> None:
         report(port, keys, max(0, missing) // BATCH, spread=True)
         if missing >= BATCH:
             print(f"\n{missing:,} spans in {time.perf_counter() - began:,.0f} s, made and sent by the same machine")
-    with connection.cursor() as cursor:
+    with unlimited_cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     print(f"{rows():,} spans of {options.organizations} organizations, {size() / 2**30:.1f} GB")
     connections.close_all()
