@@ -149,6 +149,32 @@ def between(field: str, least: int, most: int | None = None, *, name: str) -> mo
     return models.CheckConstraint(name=name, condition=condition, violation_error_message=text)
 
 
+class IsNumber(models.Func):
+    """Whether a numeric is a number: PostgreSQL's NaN is greater than all others, so that no lower bound refuses it."""
+
+    template = "(%(expressions)s <> 'NaN')"
+    arity = 1
+    output_field = models.BooleanField()
+
+
+def amount(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a decimal, if there is one, is a number of 0 or more."""
+    return models.CheckConstraint(
+        name=name,
+        condition=models.Q(IsNumber(models.F(field)), **{f"{field}__gte": 0}),
+        violation_error_message=f"“{field}” must be 0 or more.",
+    )
+
+
+def seconds(field: str, *, name: str) -> models.CheckConstraint:
+    """Return the constraint that a float, if there is one, is a finite number of seconds, 0 or more."""
+    return models.CheckConstraint(
+        name=name,
+        condition=models.Q(**{f"{field}__gte": 0, f"{field}__lt": float("inf")}),
+        violation_error_message=f"“{field}” must be a number of seconds, 0 or more.",
+    )
+
+
 class Utf8(models.Func):
     """The bytes of a text."""
 

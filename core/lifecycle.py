@@ -74,6 +74,17 @@ class Lifecycle:
         """Tell whether the move ``name`` may begin in the status ``current``."""
         return current in self.transitions[name].sources
 
+    def check(self, instance: models.Model, status: str) -> None:
+        """Raise ConflictError, code ``transition_conflict``, where no move leads from the row's status to this one."""
+        current = getattr(instance, self.field)
+        if status != current and (current, status) not in self.pairs():
+            resource = instance._meta.verbose_name
+            raise ConflictError(
+                f"This {resource} is '{current}', and can't become '{status}'.",
+                code=TransitionConflictError.code,
+                field=self.field,
+            )
+
     def move(self, instance: Row, name: str, **changes: Any) -> Row:
         """Move ``instance`` along the transition ``name``, and return it as it then stands.
 

@@ -97,9 +97,9 @@ class DraftForm(forms.Form):
 class FeedbackAdmin(RecordAdmin):
     """Feedback. Who adds it here gives it in their own name."""
 
-    description = "What people think of runs, messages and executions."
+    description = "What people think of runs, messages, executions and round tables' entries."
     list_display = ("__str__", "organization", "user", "rating", "thumbs_up", "category", "created_at")
-    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", "execution", "created_at")
+    list_filter = ("organization", "rating", ("category", WholeTextFilter), "tags", "user", *TARGETS[2:], "created_at")
     list_keep = ("comment",)
     fields = (*TARGETS, "user", "rating", "thumbs_up", "category", "comment", "tags")
     readonly_fields = ("user",)

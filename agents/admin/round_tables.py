@@ -148,11 +148,6 @@ class RoundTableAdmin(LeaderboardPage, RecordAdmin):
         if form.instance.is_pending:
             round_tables.sum_up(round_table=form.instance)
 
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Return what goes with the round tables: the entries, which nobody may delete by themselves."""
-        shown, counts, lacking, protected = super().get_deleted_objects(objs, request)
-        return shown, counts, set(lacking) - {RoundTableEntry._meta.verbose_name}, protected
-
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
         """Delete the round table, unless it was judged."""
         round_tables.delete_round_table(round_table=obj)
@@ -183,6 +178,7 @@ class RoundTableEntryAdmin(ReadOnlyAdmin):
         *("round_table", "provider", "model", "response", "error", "scores", "total_score", "rank"),
         *("tokens", "cost", "latency"),
     )
+    related_lists = (("agents.Feedback", "round_table_entry__id__exact"),)
 
 
 @admin.register(RoundTableVote)

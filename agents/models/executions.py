@@ -7,8 +7,8 @@ from django.db.models.functions import Cast
 from agents.models.fields import JSONDocumentField
 from agents.models.roster import Agent, Squad
 from agents.models.runs import TaskRun
-from agents.models.spans import Span, Usage, kept, span_constraints, span_indexes
-from core.constraints import SameOrganization, given, one_of
+from agents.models.spans import Span, SpanStatus, Usage, kept, span_constraints, span_indexes
+from core.constraints import SameOrganization, amount, given, one_of, seconds
 from core.ids import DatabaseUUID7
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationLog, User
@@ -44,16 +44,21 @@ class Pricing(models.TextChoices):
     NO_USAGE = "no_usage", "No usage reported"
 
 
+OPEN = {SpanStatus.PENDING.value, SpanStatus.RUNNING.value}
+START = Transition("start", {"pending"}, "running", stamp="started_at")
+ENDINGS = (
+    Transition("fail", OPEN, "failed", stamp="completed_at"),
+    Transition("cancel", OPEN, "cancelled", stamp="completed_at"),
+    Transition("time_out", OPEN, "timeout", stamp="completed_at"),
+)
+# Nobody has to tell that a call goes on before telling what came of it.
+CALL = Lifecycle(START, Transition("complete", OPEN, "completed", stamp="completed_at"), *ENDINGS)
+
+
 class AgentExecution(Usage, Span):
     """An agent at work, or a part of its work that is neither a model call nor a tool."""
 
-    lifecycle = Lifecycle(
-        Transition("start", {"pending"}, "running", stamp="started_at"),
-        Transition("complete", {"running"}, "completed", stamp="completed_at"),
-        Transition("fail", {"pending", "running"}, "failed", stamp="completed_at"),
-        Transition("cancel", {"pending", "running"}, "cancelled", stamp="completed_at"),
-        Transition("time_out", {"pending", "running"}, "timeout", stamp="completed_at"),
-    )
+    lifecycle = Lifecycle(START, Transition("complete", {"running"}, "completed", stamp="completed_at"), *ENDINGS)
 
     execution_id = models.CharField(
         max_length=200, db_default=Cast(DatabaseUUID7(), models.CharField()), help_text="The client's own name for it."
@@ -122,11 +127,7 @@ class AgentExecution(Usage, Span):
                 condition=Q(parent_execution=None) | ~Q(parent_execution=F("id")),
                 violation_error_message="“parent_execution” can't be the execution itself.",
             ),
-            models.CheckConstraint(
-                name="agents_execution_cost",
-                condition=Q(cost=None) | Q(cost__gte=0),
-                violation_error_message="“cost” must be 0 or more.",
-            ),
+            amount("cost", name="agents_execution_cost"),
         ]
         indexes = [
             *span_indexes("execution", "parent_execution"),
@@ -168,6 +169,8 @@ class AgentExecution(Usage, Span):
 class ModelCall(Usage, Span):
     """One call of a model. ``cost`` is computed from public prices; what the client reported stands beside it."""
 
+    lifecycle = CALL
+
     execution = models.ForeignKey(
         AgentExecution,
         on_delete=models.CASCADE,
@@ -208,11 +211,9 @@ class ModelCall(Usage, Span):
                 | (~Q(pricing=Pricing.COMPUTED) & Q(cost=None)),
                 violation_error_message="“cost” stands where it was computed, and only there.",
             ),
-            models.CheckConstraint(
-                name="agents_modelcall_cost",
-                condition=(Q(cost=None) | Q(cost__gte=0)) & (Q(reported_cost=None) | Q(reported_cost__gte=0)),
-                violation_error_message="“cost” must be 0 or more.",
-            ),
+            amount("cost", name="agents_modelcall_cost"),
+            amount("reported_cost", name="agents_modelcall_reported_cost"),
+            seconds("time_to_first_token", name="agents_modelcall_first_token"),
         ]
         indexes = [
             *span_indexes("modelcall", "execution"),
@@ -224,6 +225,8 @@ class ModelCall(Usage, Span):
 
 class ToolExecution(Span):
     """One use of a tool."""
+
+    lifecycle = CALL
 
     execution = models.ForeignKey(
         AgentExecution,

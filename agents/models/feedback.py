@@ -12,17 +12,19 @@ from django.db.models.lookups import Exact
 from agents.models.executions import AgentExecution
 from agents.models.messages import AgentMessage
 from agents.models.roster import Squad
+from agents.models.roundtables import RoundTableEntry
 from agents.models.runs import TaskRun
 from core.constraints import SameOrganization, between, given, json_object, one_of
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, User
 from core.triggers import Immutable, SharedTrigger, pgtrigger
 
-TARGETS = ("task_run", "message", "execution")
+TARGETS = ("task_run", "message", "execution", "round_table_entry")
+ONE_TARGET = "Feedback has exactly one target: a run, a message, an execution or a round table's entry."
 
 
 class Feedback(OrganizationRecord):
-    """What somebody thinks of a run, a message or an execution: exactly one of them, for good."""
+    """What somebody thinks of a run, a message, an execution or a round table's entry: exactly one, for good."""
 
     task_run = models.ForeignKey(
         TaskRun,
@@ -51,6 +53,15 @@ class Feedback(OrganizationRecord):
         db_constraint=False,
         db_index=False,
     )
+    round_table_entry = models.ForeignKey(
+        RoundTableEntry,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="feedback",
+        db_constraint=False,
+        db_index=False,
+    )
     user = models.ForeignKey(
         User, on_delete=models.SET_NULL, null=True, blank=True, related_name="+", editable=False, db_index=False
     )
@@ -72,10 +83,11 @@ class Feedback(OrganizationRecord):
             SameOrganization("task_run", name="agents_feedback_task_run"),
             SameOrganization("message", name="agents_feedback_message"),
             SameOrganization("execution", name="agents_feedback_execution"),
+            SameOrganization("round_table_entry", name="agents_feedback_entry"),
             models.CheckConstraint(
                 name="agents_feedback_one_target",
                 condition=Exact(Func(*map(F, TARGETS), function="num_nonnulls", output_field=models.IntegerField()), 1),
-                violation_error_message="Feedback has exactly one target: a run, a message or an execution.",
+                violation_error_message=ONE_TARGET,
             ),
             between("rating", 1, 5, name="agents_feedback_rating"),
             models.CheckConstraint(
@@ -92,6 +104,11 @@ class Feedback(OrganizationRecord):
                 fields=["execution", "created_at", "id"],
                 condition=Q(execution__isnull=False),
                 name="agents_feedback_exec_newest",
+            ),
+            models.Index(
+                fields=["round_table_entry", "created_at", "id"],
+                condition=Q(round_table_entry__isnull=False),
+                name="agents_feedback_entry_newest",
             ),
             models.Index(fields=["user", "created_at", "id"], name="agents_feedback_user_newest"),
             models.Index(fields=["organization", "rating", "id"], name="agents_feedback_rating"),

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import F, Func, Q
 
 from agents.models.metrics import validate_finite
-from core.constraints import SameOrganization, between, given, json_object, one_of
+from core.constraints import SameOrganization, amount, between, given, json_object, one_of, seconds
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, RecordQuerySet
 from core.triggers import Immutable, SharedTrigger, pgtrigger
@@ -200,12 +200,8 @@ class RoundTable(OrganizationRecord):
             json_object("metadata", name="agents_roundtable_metadata"),
             between("consensus", 0, 1, name="agents_roundtable_consensus"),
             between("entry_count", 0, MAX_ENTRIES, name="agents_roundtable_entry_count"),
-            between("total_cost", 0, name="agents_roundtable_total_cost"),
-            models.CheckConstraint(
-                name="agents_roundtable_duration",
-                condition=Q(duration__gte=0, duration__lt=float("inf")),
-                violation_error_message="“duration” must be a number of seconds, 0 or more.",
-            ),
+            amount("total_cost", name="agents_roundtable_total_cost"),
+            seconds("duration", name="agents_roundtable_duration"),
             models.CheckConstraint(
                 name="agents_roundtable_judged_at",
                 condition=(~Q(status=RoundTableStatus.PENDING) | Q(judged_at=None))
@@ -323,12 +319,8 @@ class RoundTableEntry(OrganizationRecord):
                 violation_error_message=f"“scores” must be a JSON object of numbers of at most {MOST_SCORE}.",
             ),
             between("rank", 1, MAX_ENTRIES, name="agents_roundtableentry_rank"),
-            between("cost", 0, name="agents_roundtableentry_cost"),
-            models.CheckConstraint(
-                name="agents_roundtableentry_latency",
-                condition=Q(latency__gte=0, latency__lt=float("inf")),
-                violation_error_message="“latency” must be a number of seconds, 0 or more.",
-            ),
+            amount("cost", name="agents_roundtableentry_cost"),
+            seconds("latency", name="agents_roundtableentry_latency"),
             models.CheckConstraint(
                 name="agents_roundtableentry_failed",
                 condition=Q(error="") | Q(rank=None, total_score=None, scores={}),

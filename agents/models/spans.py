@@ -109,8 +109,8 @@ def span_constraints(model: str, link: str) -> list[models.BaseConstraint]:
         ),
         models.CheckConstraint(
             name=f"agents_{model}_started",
-            condition=~Q(status__in=[SpanStatus.RUNNING, SpanStatus.COMPLETED]) | Q(started_at__isnull=False),
-            violation_error_message="“started_at” says when what goes, or was completed, was started.",
+            condition=Q(status=SpanStatus.PENDING) | Q(started_at__isnull=False),
+            violation_error_message="“started_at” says when what isn't pending was started.",
         ),
         models.CheckConstraint(
             name=f"agents_{model}_when_ended",

@@ -19,7 +19,7 @@ def draft_from_feedback(*, feedback: Feedback, **fields: Any) -> LearningInsight
     insight = fields.pop("insight", "") or feedback.comment
     if not insight.strip():
         raise ConflictError("The feedback has no comment: say what is to be learned.", field="insight")
-    target = feedback.message or feedback.execution
+    target = feedback.message or feedback.execution  # a round table's entry is no part of a run
     run = target.task_run if target else feedback.task_run
     squad = feedback.execution.squad if feedback.execution else None
     if squad is None and run is not None:

@@ -10,7 +10,7 @@ from catalog.models.fields import DECIMAL_PLACES, MAX_DIGITS, validate_object
 from catalog.models.products import ProductStatus
 from catalog.models.subscriptions import ACTIVE, TRIALING, SubscriptionStatus
 from catalog.models.usage import Period
-from core.api.serializers import RECORD_FIELDS, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, RecordSerializer, StrictSerializer
 from core.models import User
 
 MAX_LINES = 200
@@ -81,7 +81,7 @@ class NewProductSerializer(ProductSerializer):
         read_only_fields = ("quantity_reserved",)
 
 
-class AdjustStockSerializer(serializers.Serializer):
+class AdjustStockSerializer(StrictSerializer):
     """A change of what is in stock."""
 
     delta = serializers.IntegerField(
@@ -90,7 +90,7 @@ class AdjustStockSerializer(serializers.Serializer):
     reason = serializers.CharField(max_length=500, help_text="Why; the audit log keeps it.")
 
 
-class ReasonSerializer(serializers.Serializer):
+class ReasonSerializer(StrictSerializer):
     """Why something is done; the audit log keeps it."""
 
     reason = serializers.CharField(max_length=500, required=False, default="", allow_blank=True)
@@ -178,14 +178,14 @@ class AmendedOrderSerializer(RecordSerializer):
         fields = ("discount", "tax", "shipping", "billing_address", "shipping_address", "notes")
 
 
-class NewLineSerializer(serializers.Serializer):
+class NewLineSerializer(StrictSerializer):
     """So many of one product."""
 
     product = serializers.UUIDField(source="product_id")
     quantity = serializers.IntegerField(min_value=1, max_value=MAX_QUANTITY)
 
 
-class NewOrderSerializer(serializers.Serializer):
+class NewOrderSerializer(StrictSerializer):
     """An order to be placed. Prices are the products' own; ``customer`` is who asks, unless another is named."""
 
     lines = NewLineSerializer(many=True, allow_empty=False, max_length=MAX_LINES)  # type: ignore[call-arg]

@@ -9,7 +9,7 @@ from django.db.models import Count, DateField, F, Func, Q, QuerySet, Sum
 from django.db.models.functions import Cast, Now, TruncDay
 
 from catalog.models.subscriptions import Subscription
-from core.constraints import SameOrganization, between, given
+from core.constraints import SameOrganization, amount, given
 from core.models import OrganizationRecord, RecordQuerySet
 from core.triggers import Immutable
 
@@ -91,7 +91,7 @@ class UsageRecord(OrganizationRecord):
         constraints = [
             *OrganizationRecord.Meta.constraints,
             SameOrganization("subscription", name="catalog_usage_subscription_same_organization"),
-            between("quantity", 0, name="catalog_usage_quantity"),
+            amount("quantity", name="catalog_usage_quantity"),
             models.CheckConstraint(
                 name="catalog_usage_metric_shape",
                 condition=Q(metric__regex=SHAPE),

@@ -89,6 +89,8 @@ class RecordInline(Rooted, admin.TabularInline):
 class ReadOnlyAdmin(RecordAdmin):
     """The pages of a record that something else writes: staff look at it."""
 
+    goes_along = True  # with what it was made for, since nobody deletes it by itself
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse."""
         return False

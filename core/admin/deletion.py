@@ -37,7 +37,7 @@ class _Walk:
         """Return the records with what hangs on each, as ``unordered_list`` draws it."""
         tree: list[Any] = []
         for record in records:
-            self._permit(record)
+            self._permit(record, depth)
             self.counts[str(record._meta.verbose_name_plural)] += 1
             tree.append(self._link(record))
             if branches := self._branches(record, depth):
@@ -61,10 +61,12 @@ class _Walk:
                 branches += self.visit(found, depth + 1) + ["…and more"] * more
         return branches
 
-    def _permit(self, record: Any) -> None:
+    def _permit(self, record: Any, depth: int) -> None:
         try:
             admin = self.site.get_model_admin(type(record))
         except NotRegistered:
+            return
+        if depth and getattr(admin, "goes_along", False):
             return
         if not admin.has_delete_permission(self.request, record):
             self.forbidden.add(str(record._meta.verbose_name))

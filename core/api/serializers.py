@@ -66,7 +66,26 @@ class HexField(serializers.CharField):
         return text
 
 
-class RecordSerializer(serializers.ModelSerializer):
+class StrictMixin:
+    """A body in which a misspelt field is an error, not a loss."""
+
+    fields: Any
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Parse the body, and refuse fields that it doesn't take."""
+        values = super().to_internal_value(data)  # type: ignore[misc]
+        if unknown := set(data) - set(self.fields):
+            raise serializers.ValidationError(
+                {name: serializers.ErrorDetail("There is no such field.", code="unknown") for name in sorted(unknown)}
+            )
+        return values
+
+
+class StrictSerializer(StrictMixin, serializers.Serializer):
+    """A body that is no record's."""
+
+
+class RecordSerializer(StrictMixin, serializers.ModelSerializer):
     """What every record shows: its id and times; and ``?fields=``, which narrows the answer.
 
     Validation of one field is the serializer's; rules between records and uniqueness are the database's, whose
@@ -94,16 +113,6 @@ class RecordSerializer(serializers.ModelSerializer):
         if validators := kwargs.get("validators"):
             kwargs["validators"] = [v for v in validators if not hasattr(v, "queryset")]
         return field_class, kwargs
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Parse the body, and refuse fields that it doesn't take: a misspelt field is an error, not a loss."""
-        values = super().to_internal_value(data)
-        unknown = set(data) - set(self.fields)
-        if unknown:
-            raise serializers.ValidationError(
-                {name: serializers.ErrorDetail("There is no such field.", code="unknown") for name in sorted(unknown)}
-            )
-        return values
 
 
 @cache
@@ -144,7 +153,7 @@ class MembershipSerializer(RecordSerializer):
         read_only_fields = ("user",)
 
 
-class NewMembershipSerializer(serializers.Serializer):
+class NewMembershipSerializer(StrictSerializer):
     """Who is to become a member, and in what role."""
 
     email = serializers.EmailField()

@@ -18,6 +18,7 @@ from tests.factories.agents.evidence import (
     insight_in,
 )
 from tests.factories.agents.executions import AgentExecutionFactory
+from tests.factories.agents.round_tables import RoundTableEntryFactory
 from tests.factories.agents.work import AgentMessageFactory, TaskFactory, TaskRunFactory
 from tests.kit.sql import ignore_all_triggers, refused, run
 
@@ -238,8 +239,12 @@ def test_feedback_has_exactly_one_target(organization: Organization) -> None:
     message = AgentMessageFactory(organization=organization)
     values = {"organization_id": organization.pk, **FEEDBACK}
     assert insert("agents_feedback", **values) == "agents_feedback_one_target"
-    execution = AgentExecutionFactory(organization=organization)
-    targets = {"message_id": message.pk, "task_run_id": message.task_run_id, "execution_id": execution.pk}
+    targets = {
+        "message_id": message.pk,
+        "task_run_id": message.task_run_id,
+        "execution_id": AgentExecutionFactory(organization=organization).pk,
+        "round_table_entry_id": RoundTableEntryFactory(organization=organization).pk,
+    }
     for left_out in (*targets, None):
         several = {name: pk for name, pk in targets.items() if name != left_out}
         assert insert("agents_feedback", **values, **several) == "agents_feedback_one_target"
@@ -259,7 +264,7 @@ def test_feedback_is_refused(change: dict[str, Any], rule: str, organization: Or
     assert insert("agents_feedback", **values) == rule
 
 
-@pytest.mark.parametrize("column", ["task_run_id", "message_id", "execution_id"])
+@pytest.mark.parametrize("column", ["task_run_id", "message_id", "execution_id", "round_table_entry_id"])
 def test_feedback_is_about_its_own_organizations_work(
     column: str, organization: Organization, other_organization: Organization
 ) -> None:
@@ -267,10 +272,14 @@ def test_feedback_is_about_its_own_organizations_work(
         "task_run_id": TaskRunFactory,
         "message_id": AgentMessageFactory,
         "execution_id": AgentExecutionFactory,
+        "round_table_entry_id": RoundTableEntryFactory,
     }
     factory: Any = factories[column]
     values = {"organization_id": organization.pk, column: factory(organization=other_organization).pk, **FEEDBACK}
-    assert insert("agents_feedback", **values) == f"agents_feedback_{column.removesuffix('_id')}"
+    assert (
+        insert("agents_feedback", **values)
+        == f"agents_feedback_{column.removesuffix('_id').removeprefix('round_table_')}"
+    )
 
 
 def test_feedback_stays_with_its_target() -> None:

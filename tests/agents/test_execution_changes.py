@@ -14,6 +14,7 @@ from tests.factories.agents import (
     ModelCallFactory,
     SquadFactory,
     TaskRunFactory,
+    ToolExecutionFactory,
 )
 from tests.kit.cast import Actor
 
@@ -92,9 +93,7 @@ def test_what_was_reported_can_be_completed_later(teammate: Actor) -> None:
     assert answer.json()["status"] == "running"
 
 
-@pytest.mark.parametrize(
-    "change", [{"status": "failed"}, {"status": "timeout", "duration": None}, {"duration": None}, {"duration": 2}]
-)
+@pytest.mark.parametrize("change", [{"status": "completed"}, {"duration": None}, {"duration": 2}])
 def test_what_has_ended_keeps_its_end(change: dict[str, Any], teammate: Actor) -> None:
     ended = datetime(2026, 3, 4, 12, tzinfo=UTC)
     call = ModelCallFactory(
@@ -106,7 +105,37 @@ def test_what_has_ended_keeps_its_end(change: dict[str, Any], teammate: Actor) -
     answer = teammate.by_key.patch(f"/api/v1/model-calls/{call.pk}/", change)
     assert answer.status_code == 200, answer.json()
     call.refresh_from_db()
-    assert (call.completed_at, call.status) == (ended, change.get("status", "completed"))
+    assert (call.completed_at, call.status) == (ended, "completed")
+
+
+@pytest.mark.parametrize(
+    ("path", "factory"), [("model-calls", ModelCallFactory), ("tool-executions", ToolExecutionFactory)]
+)
+def test_a_call_goes_on_and_ends_once(path: str, factory: Any, teammate: Actor) -> None:
+    for way in (["running", "completed"], ["completed"], ["running", "timeout"], ["cancelled"], ["failed"]):
+        call = factory(organization=teammate.organization, status="pending", started_at=None, completed_at=None)
+        address = f"/api/v1/{path}/{call.pk}/"
+        for status in way:
+            answer = teammate.by_key.patch(address, {"status": status})
+            assert (answer.status_code, answer.json()["status"]) == (200, status), answer.json()
+        for status in {"pending", "running", "completed", "failed", "cancelled", "timeout"} - {way[-1]}:
+            answer = teammate.by_key.patch(address, {"status": status})
+            assert answer.json()["type"] == "/api/problems/transition_conflict/", status
+        call.refresh_from_db()
+        assert call.status == way[-1]
+
+
+@pytest.mark.parametrize("move", ["fail", "cancel", "time-out"])
+def test_what_ends_without_having_started_counts(move: str, teammate: Actor) -> None:
+    body = {"agent_name": "A", "trace_id": TRACE, "span_id": "00f067aa0ba902b7"}
+    made = teammate.by_key.post(EXECUTIONS, body).json()
+    ended = teammate.by_key.post(
+        f"{EXECUTIONS}{made['id']}/{move}/", {"error_message": "No."} if move == "fail" else None
+    ).json()
+    assert (ended["started_at"], ended["duration"]) == (ended["completed_at"], 0)
+    [group] = teammate.by_key.get("/api/v1/statistics/executions/").json()["groups"]
+    assert (group["count"], group["failures"]) == (1, move != "cancel")
+    assert len(teammate.by_key.get("/api/v1/traces/").json()["results"]) == 1
 
 
 @pytest.mark.parametrize("change", [{"output": {"a": 1}}, {"input": [1]}, {"attributes": {}}, {}])

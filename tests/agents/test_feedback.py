@@ -11,6 +11,7 @@ from tests.factories.agents import (
     AgentExecutionFactory,
     AgentMessageFactory,
     FeedbackFactory,
+    RoundTableEntryFactory,
     SquadFactory,
     TaskRunFactory,
 )
@@ -25,6 +26,7 @@ FACTORIES: dict[str, Any] = {
     "task_run": TaskRunFactory,
     "message": AgentMessageFactory,
     "execution": AgentExecutionFactory,
+    "round_table_entry": RoundTableEntryFactory,
 }
 
 
@@ -96,6 +98,20 @@ def test_an_insight_is_drafted_from_feedback_on_an_execution(teammate: Actor) ->
         drafted = LearningInsight.objects.get(pk=answer.json()["id"])
         assert (drafted.source_feedback_id, drafted.squad_id) == (feedback.pk, expected)
         assert drafted.source_run_id == execution.task_run_id
+
+
+def test_an_insight_is_drafted_from_feedback_on_an_entry(teammate: Actor) -> None:
+    entry = RoundTableEntryFactory(organization=teammate.organization)
+    body = {"round_table_entry": str(entry.pk), "thumbs_up": False, "comment": "Rounds too early."}
+    given = teammate.by_key.post(FEEDBACK, body).json()
+    found = teammate.by_key.get(FEEDBACK, {"round_table_entry": str(entry.pk)}).json()["results"]
+    assert [each["id"] for each in found] == [given["id"]]
+    answer = teammate.by_key.post(f"{FEEDBACK}{given['id']}/draft-insight/", {})
+    assert answer.status_code == 201, answer.json()
+    drafted = answer.json()
+    assert (drafted["insight"], drafted["squad"], drafted["source_run"]) == ("Rounds too early.", None, None)
+    refused = teammate.by_key.delete(f"/api/v1/round-tables/{entry.round_table_id}/")
+    assert refused.status_code == 409, "It is the source of an insight."
 
 
 def test_the_author_changes_it_and_takes_it_back(teammate: Actor) -> None:

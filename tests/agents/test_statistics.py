@@ -30,6 +30,7 @@ from tests.agents.counting import (
     run,
     used_with,
 )
+from tests.factories.agents import ModelCallFactory
 from tests.kit.cast import Actor
 from tests.kit.spans import NOON, agent, call, step, stored, tool
 
@@ -98,8 +99,10 @@ def test_a_span_is_counted_at_once_in_the_present_period(organization: Organizat
 
 
 def test_what_changes_or_goes_moves_the_figures(organization: Organization, viewer: Actor) -> None:
-    stored(organization, [agent(1), call(2, 1), tool(3, 1)])
-    ModelCall.objects.update(status="failed")
+    stored(organization, [agent(1), tool(3, 1)])
+    around = AgentExecution.objects.get()
+    ModelCallFactory(organization=organization, execution=around, status="running", started_at=NOON, completed_at=None)
+    ModelCall.objects.update(status="failed", completed_at=NOON)
     [group] = viewer.by_key.get(MODEL_CALLS, WHEN).json()["groups"]
     assert (group["failures"], group["success_rate"]) == (1, 0.0)
     AgentExecution.objects.all().delete()

@@ -14,6 +14,7 @@ class FeedbackFilterSet(RecordFilterSet):
     task_run = django_filters.UUIDFilter(field_name="task_run_id")
     message = django_filters.UUIDFilter(field_name="message_id")
     execution = django_filters.UUIDFilter(field_name="execution_id")
+    round_table_entry = django_filters.UUIDFilter(field_name="round_table_entry_id")
     user = django_filters.UUIDFilter(field_name="user_id")
     rating = django_filters.RangeFilter(help_text="1 to 5.")
     thumbs_up = django_filters.BooleanFilter()

@@ -10,12 +10,10 @@ import orjson
 from django.utils import timezone
 from rest_framework import serializers
 
-from agents.api.serializers.work import ActionSerializer
 from agents.models import AgentExecution, ModelCall, ToolExecution
-from agents.models.spans import ENDED_SPAN
 from agents.prices import UNITS, price_of
 from agents.services.spans import TimesError, settle
-from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, HexField, RecordSerializer, StrictSerializer
 
 LONGEST = 10**12  # seconds; more than lies between any two times
 MOST_TOKENS = 10**12  # of one call: so that no sum of them outgrows its column
@@ -79,8 +77,10 @@ class SpanSerializer(RecordSerializer):
         before = self.instance
         kept = {"status": getattr(before, "status", None), "started_at": getattr(before, "started_at", None)}
         given = kept | {name: attrs[name] for name in TIMES if name in attrs}
-        if before is not None and given.get("duration") is None and _stands(before.status, given["status"]):
-            given.setdefault("completed_at", before.completed_at)
+        if before is not None:
+            before.lifecycle.check(before, given["status"])
+            if given.get("duration") is None and before.status == given["status"]:
+                given.setdefault("completed_at", before.completed_at)
         try:
             times = settle(
                 status=given["status"],
@@ -92,11 +92,6 @@ class SpanSerializer(RecordSerializer):
         except TimesError as error:
             raise serializers.ValidationError({error.field: str(error)}, "invalid") from error
         return {"status": times.status, "started_at": times.started_at, "completed_at": times.completed_at}
-
-
-def _stands(before: str, after: str | None) -> bool:
-    """Say whether a change of status leaves the time at which it ended as it was."""
-    return before == after or (before in ENDED_SPAN and after in ENDED_SPAN)
 
 
 SPAN_FIELDS = (*RECORD_FIELDS, "name", *TIMES, *IDENTITY, "agent_name", "session_id", "correlation_id")
@@ -299,7 +294,7 @@ class ToolExecutionChangeSerializer(ToolExecutionSerializer):
     parent_span_id = None  # type: ignore[assignment]
 
 
-class CompleteExecutionSerializer(ActionSerializer):
+class CompleteExecutionSerializer(StrictSerializer):
     """How an execution ends well."""
 
     output = serializers.JSONField(required=False, allow_null=True)
@@ -311,7 +306,7 @@ class CompleteExecutionSerializer(ActionSerializer):
         return attrs
 
 
-class FailExecutionSerializer(ActionSerializer):
+class FailExecutionSerializer(StrictSerializer):
     """How an execution ends badly."""
 
     error_message = serializers.CharField()

@@ -5,20 +5,18 @@ from typing import Any, ClassVar
 from rest_framework import serializers
 
 from agents.models import AgentExecution, Feedback, LearningInsight
-from agents.models.feedback import TARGETS
+from agents.models.feedback import ONE_TARGET, TARGETS
 from core.api.serializers import RECORD_FIELDS, RecordSerializer
 
 
 class FeedbackSerializer(RecordSerializer):
-    """What somebody thinks of a run, a message or an execution. Its author is who sends it."""
+    """What somebody thinks of a run, a message, an execution or a round table's entry. Its author is who sends it."""
 
     class Meta:
         model = Feedback
         fields: ClassVar = (
             *RECORD_FIELDS,
-            "task_run",
-            "message",
-            "execution",
+            *TARGETS,
             "user",
             "rating",
             "thumbs_up",
@@ -32,9 +30,7 @@ class FeedbackSerializer(RecordSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse none or several targets."""
         if self.instance is None and sum(attrs.get(target) is not None for target in TARGETS) != 1:
-            raise serializers.ValidationError(
-                "Feedback has exactly one target: a run, a message or an execution.", "invalid"
-            )
+            raise serializers.ValidationError(ONE_TARGET, "invalid")
         return attrs
 
 

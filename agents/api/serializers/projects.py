@@ -3,7 +3,7 @@
 from rest_framework import serializers
 
 from agents.models import Modification, Project, ProjectContext
-from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer, StrictSerializer
 
 MAX_VERSION = 2_147_483_647
 
@@ -147,7 +147,7 @@ class AmendedModificationSerializer(ModificationSerializer):
         fields = (*RECORD_FIELDS, "title", "request", "impact_analysis", "risk_level", "affected_files")
 
 
-class ReviewSerializer(serializers.Serializer):
+class ReviewSerializer(StrictSerializer):
     """What a reviewer says."""
 
     comment = serializers.CharField(max_length=10_000)
@@ -158,7 +158,7 @@ class ReviewSerializer(serializers.Serializer):
     )
 
 
-class ResultSerializer(serializers.Serializer):
+class ResultSerializer(StrictSerializer):
     """What came of applying a modification."""
 
     result = serializers.JSONField(required=False, allow_null=True, default=None)

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from agents.models import Agent, Squad, SquadMember
-from core.api.serializers import RECORD_FIELDS, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, RecordSerializer, StrictSerializer
 
 MAX_REPORTED = 1_000_000_000
 
@@ -34,7 +34,7 @@ class AgentSerializer(RecordSerializer):
         )
 
 
-class HeartbeatSerializer(serializers.Serializer):
+class HeartbeatSerializer(StrictSerializer):
     """What an agent has done since it last reported."""
 
     actions = serializers.IntegerField(min_value=0, max_value=MAX_REPORTED, default=0)

@@ -4,11 +4,10 @@ from typing import Any
 
 from rest_framework import serializers
 
-from agents.api.serializers.work import ActionSerializer
 from agents.models import Preference, RoundTable, RoundTableEntry, RoundTableVote
 from agents.models.roundtables import MAX_ENTRIES, MIN_ENTRIES
 from agents.services.round_tables import MAX_VOTES
-from core.api.serializers import RECORD_FIELDS, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, RecordSerializer, StrictSerializer
 
 
 class RoundTableEntrySerializer(RecordSerializer):
@@ -87,7 +86,7 @@ class NewRoundTableSerializer(RoundTableSerializer):
     entries = NewEntrySerializer(many=True, min_length=MIN_ENTRIES, max_length=MAX_ENTRIES)  # type: ignore[assignment]
 
 
-class VerdictSerializer(ActionSerializer):
+class VerdictSerializer(StrictSerializer):
     """What the judge says of one entry."""
 
     entry = serializers.UUIDField()
@@ -99,7 +98,7 @@ class VerdictSerializer(ActionSerializer):
     )
 
 
-class VoteSerializer(ActionSerializer):
+class VoteSerializer(StrictSerializer):
     """What a judge says of two entries, shown in this order."""
 
     first = serializers.UUIDField()
@@ -108,7 +107,7 @@ class VoteSerializer(ActionSerializer):
     judge = serializers.CharField(required=False, max_length=200, help_text="Default: the round table's judge.")
 
 
-class JudgementSerializer(ActionSerializer):
+class JudgementSerializer(StrictSerializer):
     """A judgement: scores by criterion, ranks, or votes on pairs. All entries that didn't fail are judged."""
 
     judge = serializers.CharField(required=False, max_length=200, help_text="Default: the one named before.")
@@ -124,7 +123,7 @@ class JudgementSerializer(ActionSerializer):
     )
 
 
-class CancelRoundTableSerializer(ActionSerializer):
+class CancelRoundTableSerializer(StrictSerializer):
     """Why a round table is called off."""
 
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)

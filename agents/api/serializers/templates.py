@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from agents.models import Template
 from agents.services import templates
-from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer, StrictSerializer
 
 CHECKED = ("files", "required_variables", "optional_variables")
 
@@ -43,7 +43,7 @@ class TemplateSerializer(RecordSerializer):
         return attrs
 
 
-class RenderSerializer(serializers.Serializer):
+class RenderSerializer(StrictSerializer):
     """The values of a template's variables."""
 
     variables = serializers.DictField(child=serializers.JSONField(allow_null=True), default=dict)

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from agents.models import Agent, AgentMessage, Squad, Task, TaskRun
 from agents.services.claims import DEFAULT_LEASE_SECONDS, MAX_LEASE_SECONDS
-from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer
+from core.api.serializers import RECORD_FIELDS, OrganizationRelatedField, RecordSerializer, StrictSerializer
 
 
 class TaskSerializer(RecordSerializer):
@@ -127,20 +127,7 @@ class AgentMessageSerializer(RecordSerializer):
         )
 
 
-class ActionSerializer(serializers.Serializer):
-    """What an action takes. A field that it doesn't know is an error."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Parse the body, and refuse fields that it doesn't take."""
-        values = super().to_internal_value(data)
-        if unknown := set(data) - set(self.fields):
-            raise serializers.ValidationError(
-                {name: serializers.ErrorDetail("There is no such field.", code="unknown") for name in sorted(unknown)}
-            )
-        return values
-
-
-class HolderSerializer(ActionSerializer):
+class HolderSerializer(StrictSerializer):
     """What every action takes that the holder of a task's lease has for themselves."""
 
     lease_token = serializers.UUIDField(
@@ -173,7 +160,7 @@ class FailSerializer(HolderSerializer):
     error_details = serializers.JSONField(required=False, allow_null=True, default=None)
 
 
-class CancelTaskSerializer(ActionSerializer):
+class CancelTaskSerializer(StrictSerializer):
     """Why a task is called off."""
 
     reason = serializers.CharField(required=False, default="", allow_blank=True, max_length=500)
@@ -192,7 +179,7 @@ class LeaseSecondsField(serializers.IntegerField):
         super().__init__(**defaults | options)
 
 
-class ClaimSerializer(ActionSerializer):
+class ClaimSerializer(StrictSerializer):
     """Who claims work, of which kind, and for how long."""
 
     agent = OrganizationRelatedField(
@@ -215,14 +202,14 @@ class ClaimSerializer(ActionSerializer):
     lease_seconds = LeaseSecondsField()
 
 
-class RenewSerializer(ActionSerializer):
+class RenewSerializer(StrictSerializer):
     """Which lease is renewed, and for how long."""
 
     lease_token = serializers.UUIDField()
     lease_seconds = LeaseSecondsField()
 
 
-class ReleaseSerializer(ActionSerializer):
+class ReleaseSerializer(StrictSerializer):
     """Which lease is given back."""
 
     lease_token = serializers.UUIDField()

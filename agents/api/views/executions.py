@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import orjson
 from django.db import DatabaseError, transaction
-from django.db.models.functions import Greatest, Now
+from django.db.models.functions import Coalesce, Greatest, Now
 from drf_spectacular.utils import PolymorphicProxySerializer, extend_schema
 from rest_framework import status
 from rest_framework.decorators import action
@@ -119,8 +119,9 @@ class AgentExecutionViewSet(_SpanViewSet):
         return body.validated_data
 
     def _end(self, pk: Any, move: str, **changes: Any) -> Response:
-        # A client's clock may run ahead of ours: what it started then ends no earlier.
-        return self.move(pk, move, completed_at=Greatest(Now(), "started_at"), **changes)
+        # A client's clock may run ahead of ours: what it started then ends no earlier. What never started did so now.
+        times = {"started_at": Coalesce("started_at", Now()), "completed_at": Greatest(Now(), "started_at")}
+        return self.move(pk, move, **times, **changes)
 
 
 CALLS = one_or_many("ModelCalls", serializers.ModelCallSerializer)
