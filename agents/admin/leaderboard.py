@@ -1,10 +1,11 @@
 """The page that draws the leaderboard: strengths with their intervals, as an SVG made here, and the figures below."""
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, date
 from typing import Any
 
 from django import forms
+from django.core.validators import MaxValueValidator
 from django.http import HttpRequest
 
 from agents.admin.question import DrawnPage, OrganizationForm
@@ -99,7 +100,12 @@ class QuestionForm(OrganizationForm):
 
     category = forms.CharField(required=False, max_length=100, label="Task category")
     start = forms.DateField(required=False, label="Judged from", widget=forms.DateInput({"type": "date"}))
-    end = forms.DateField(required=False, label="to", widget=forms.DateInput({"type": "date"}))
+    end = forms.DateField(
+        required=False,
+        label="to",
+        widget=forms.DateInput({"type": "date"}),
+        validators=[MaxValueValidator(date.max - DAY)],  # the day after it has to be one
+    )
 
 
 class LeaderboardPage(DrawnPage):

@@ -62,29 +62,37 @@ class KeepTask(SharedTrigger):
     function = "agents_keep_task"
 
 
+CLAIM_ORDER = ("urgency", "due_at", "created_at", "id")
+
+
 def _claim_index(*fields: str, name: str) -> models.Index:
-    order = ("urgency", "due_at", "created_at", "id")
     return models.Index(
-        fields=["organization", *fields, "assigned_agent", *order], condition=Q(status=TaskStatus.PENDING), name=name
+        fields=["organization", *fields, "assigned_agent", *CLAIM_ORDER],
+        condition=Q(status=TaskStatus.PENDING),
+        name=name,
     )
 
 
 class TaskQuerySet(RecordQuerySet):
     """Reads of tasks."""
 
-    def claimable(self, assigned_agent: Agent | None) -> Self:
-        """Return the pending tasks of one agent, or nobody's, that can be claimed, the most urgent first.
+    def unclaimed(self) -> Self:
+        """Return the pending tasks that can be claimed.
 
-        Those that somebody holds can't, nor those of a squad that takes no work.
+        Those that somebody holds can't, nor those of a squad that takes no work, nor those of a deleted project.
         """
-        rows = self.filter(
+        return self.filter(
             Q(lease_expires_at=None) | Q(lease_expires_at__lte=Now()),
             Q(squad=None) | Q(squad__status=SquadStatus.ACTIVE),
+            Q(project=None) | Q(project__deleted_at=None),
             status=TaskStatus.PENDING,
-            assigned_agent=assigned_agent,
         )
+
+    def claimable(self, assigned_agent: Agent | None) -> Self:
+        """Return the tasks of one agent, or nobody's, that can be claimed, the most urgent first."""
+        rows = self.unclaimed().filter(assigned_agent=assigned_agent)
         # The agent is the same throughout. It stands here since PostgreSQL doesn't see that of IS NULL, and would sort.
-        return rows.order_by("assigned_agent_id", "urgency", "due_at", "created_at", "id")
+        return rows.order_by("assigned_agent_id", *CLAIM_ORDER)
 
     def abandoned(self) -> Self:
         """Return the running tasks whose lease has lapsed."""

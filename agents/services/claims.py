@@ -9,15 +9,17 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, Value
+from django.db.models import DateTimeField, ExpressionWrapper, Q, QuerySet, Value
 from django.db.models.functions import Now
 
 from agents.models import Agent, RunStatus, Squad, Task, TaskRun, TaskStatus
+from agents.models.tasks import CLAIM_ORDER, TaskQuerySet
 from core.errors import ConflictError
 
 DEFAULT_LEASE_SECONDS = 300
 MAX_LEASE_SECONDS = 86_400
 ABANDONED_AT_ONCE = 100
+LOOKED_AT = 20  # tasks at once
 NO_LEASE: dict[str, Any] = {"lease_token": None, "lease_expires_at": None, "claimed_by": None}
 LAPSED = "The lease lapsed."
 
@@ -49,20 +51,35 @@ def claim_task(
         rows = rows.filter(squad=squad)
     if task_type is not None:
         rows = rows.filter(task_type=task_type)
-    # One query for each owner of tasks, since each of them reads an index in the order in which it hands out.
-    owners = [None] if agent is None else [None, agent]
-    candidates = (
-        rows.claimable(owner).select_for_update(skip_locked=True, no_key=True, of=("self",)).first() for owner in owners
-    )
-    found = sorted(filter(None, candidates), key=_urgency)
-    if not found:
+    task = _unheld(rows.claimable(None)).first() if agent is None else _lock_best(rows, agent)
+    if task is None:
         return None
-    task = found[0]
     Task.objects.filter(pk=task.pk).update(
         claimed_by=agent, lease_token=uuid4(), lease_expires_at=_after(lease_seconds)
     )
     task.refresh_from_db()
     return task
+
+
+def _unheld(tasks: QuerySet[Task]) -> QuerySet[Task]:
+    """Return the tasks that nobody has under their hands, to be locked as they are read."""
+    return tasks.select_for_update(skip_locked=True, no_key=True, of=("self",))
+
+
+def _lock_best(rows: TaskQuerySet, agent: Agent) -> Task | None:
+    """Return the most urgent of nobody's tasks and the agent's, locked; and lock no other, which would be held back."""
+    owners = (None, agent)
+    passed: list[UUID] = []  # each was somebody else's when its turn came
+    while True:
+        # One query for each owner, since each of them reads an index in the order in which it hands out.
+        found = [task for owner in owners for task in rows.claimable(owner).exclude(pk__in=passed)[:LOOKED_AT]]
+        best = [task.pk for task in sorted(found, key=_urgency)[:LOOKED_AT]]
+        if not best:
+            return None
+        mine = rows.unclaimed().filter(Q(assigned_agent=None) | Q(assigned_agent=agent), pk__in=best)
+        if task := _unheld(mine.order_by(*CLAIM_ORDER)).first():
+            return task
+        passed += best
 
 
 def return_abandoned(*, organization_id: UUID) -> int:
@@ -110,14 +127,16 @@ def renew_lease(*, task: Task, lease_token: UUID, lease_seconds: int = DEFAULT_L
 
 @transaction.atomic
 def release_task(*, task: Task, lease_token: UUID) -> Task:
-    """Give the task back, and return it: it is pending, and others can claim it. Its active runs are cancelled.
+    """Give the task back, and return it: it is pending, and others can claim it. Its running runs are cancelled.
 
+    Runs that are queued stay, for whoever claims it next.
     Raises ConflictError, code ``lease_lost``, when the token isn't the present lease's.
     """
     task = lock_task(task.pk)
     if task.lease_token != lease_token:
         raise _lost()
-    TaskRun.objects.active().filter(task=task).update(status=RunStatus.CANCELLED, completed_at=Now())
+    running = TaskRun.objects.filter(task=task, status=RunStatus.RUNNING)
+    running.update(status=RunStatus.CANCELLED, completed_at=Now())
     if task.status == TaskStatus.RUNNING:
         return Task.lifecycle.move(task, "release", started_at=None, **NO_LEASE)
     Task.objects.filter(pk=task.pk).update(**NO_LEASE)
@@ -147,7 +166,7 @@ def _after(seconds: int) -> ExpressionWrapper:
 
 
 def _urgency(task: Task) -> tuple[int, bool, datetime, datetime, UUID]:
-    """Return what TaskQuerySet.claimable orders by; a task that is never due comes last."""
+    """Return a task's place by CLAIM_ORDER; one that is never due comes last."""
     return (task.urgency, task.due_at is None, task.due_at or task.created_at, task.created_at, task.pk)
 
 

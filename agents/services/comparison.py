@@ -37,7 +37,8 @@ def since_previous(*, context: ProjectContext) -> dict[str, Any] | None:
     ``rows`` are the first 200 changes, each with ``path``, ``before`` and ``after`` (None where there was nothing,
     else a ``value``); ``more`` counts the others; ``refusal`` says why there is no comparison.
     """
-    previous = ProjectContext.objects.filter(project=context.project_id, version=context.version - 1).first()
+    earlier = ProjectContext.objects.filter(project=context.project_id, version__lt=context.version)
+    previous = earlier.order_by("-version").first()
     if previous is None:
         return None
     try:

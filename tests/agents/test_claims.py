@@ -11,11 +11,11 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from agents.models import Agent, Squad, Task
+from agents.models import Agent, Project, Squad, Task
 from agents.services import claims, runs
 from core.models import Organization
 from tests.agents.claiming import CLAIM, claim, lapse, post
-from tests.factories.agents import TaskFactory
+from tests.factories.agents import ProjectFactory, TaskFactory
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
 from tests.kit.database import triggers_off, writes_nothing
@@ -54,7 +54,7 @@ def test_twenty_clients_claim_a_thousand_tasks_each_once(organization: Organizat
     assert Counter(pk for ids in handed for pk in ids) == Counter(task.pk for task in tasks)
 
 
-def claim_at_once(organization: Organization, meeting: Meeting) -> Any:
+def claim_at_once(organization: Organization, meeting: Meeting, agent: Agent | None = None) -> Any:
     """Claim a task, and wait between reading and writing until the others have read too, or wait for a lock."""
 
     def wait(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
@@ -66,8 +66,17 @@ def claim_at_once(organization: Organization, meeting: Meeting) -> Any:
         stack.enter_context(transaction.atomic())
         meeting.announce()
         stack.enter_context(connection.execute_wrapper(wait))
-        task = claims.claim_task(organization_id=organization.pk)
+        task = claims.claim_task(organization_id=organization.pk, agent=agent)
         return task and task.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_those_who_claim_at_once_for_an_agent_get_all_tasks(organization: Organization, agent: Agent) -> None:
+    for owner in (None, agent):
+        TaskFactory.create_batch(2, organization=organization, assigned_agent=owner)
+    meeting = Meeting(4)
+    handed = values(race(*[partial(claim_at_once, organization, meeting, agent)] * 4))
+    assert sorted(handed, key=str) == sorted(Task.objects.values_list("pk", flat=True), key=str)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -202,6 +211,15 @@ def many(organization: Organization, agent: Agent) -> Organization:
             )
     run("ANALYZE agents_task; ANALYZE agents_squad")
     return organization
+
+
+def test_a_deleted_projects_tasks_are_not_handed_out(owner: Actor) -> None:
+    project = ProjectFactory(organization=owner.organization)
+    task = TaskFactory(organization=owner.organization, project=project)
+    owner.by_key.delete(f"/api/v1/projects/{project.pk}/")
+    assert owner.by_key.post(CLAIM).status_code == 204
+    Project.objects.filter(pk=project.pk).update(deleted_at=None)
+    assert owner.by_key.post(CLAIM).json()["id"] == str(task.pk)
 
 
 def test_claiming_reads_an_index_in_the_order_in_which_it_hands_out(

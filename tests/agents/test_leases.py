@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -147,6 +147,13 @@ def test_a_task_is_given_back(owner: Actor, started: bool) -> None:
     assert (given["status"], given["lease_expires_at"], given["total_runs"]) == ("pending", None, int(started))
     assert list(task.runs.values_list("status", flat=True)) == ["cancelled"] * started
     assert claim(owner)["id"] == str(task.pk)
+
+
+def test_a_queued_run_outlasts_who_gives_its_task_back(owner: Actor) -> None:
+    task = TaskFactory(organization=owner.organization)
+    queued = post(owner, "task-runs", 201, task=str(task.pk), plan=["look"])["id"]
+    post(owner, f"tasks/{task.pk}/release", lease_token=claim(owner)["lease_token"])
+    assert list(task.runs.values_list("pk", "status")) == [(UUID(queued), "pending")]
 
 
 def test_leases_of_others_are_not_found(owner: Actor, stranger: Actor) -> None:

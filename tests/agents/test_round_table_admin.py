@@ -182,6 +182,7 @@ def test_the_leaderboard_is_drawn(staff: Staff, organization: Organization) -> N
     assert "of the 4 round tables" in html
     assert "No round table was judged here" in staff.client.get(BOARD, {"category": "law"}).content.decode()
     assert "No round table was judged here" in staff.client.get(BOARD, {"end": "2020-01-01"}).content.decode()
+    assert "less than or equal to" in staff.client.get(BOARD, {"end": "9999-12-31"}).content.decode()
 
 
 def test_points_and_intervals_stand_where_the_scale_says(organization: Organization) -> None:
