@@ -22,7 +22,7 @@ class LoginForm(AdminAuthenticationForm):
         """Return what is shown after a failure; of a lock the same, whether or not there is such a user."""
         wait = getattr(self.request, "login_wait", None)
         if wait is None:
-            return super().get_invalid_login_error()
+            return ValidationError("No staff account has this email and password.", code="invalid_login")
         return ValidationError(f"Too many logins failed. Try again in {told(wait)}.", code="locked")
 
 

@@ -102,7 +102,12 @@ BEGIN
     IF OLD.role <> 'owner' OR (TG_OP = 'UPDATE' AND NEW.role = 'owner') THEN
         RETURN NULL;
     END IF;
-    -- Two owners who leave at once take turns here, so that the second sees the first one gone.
+    -- Two owners who leave at once take turns here, so that the second sees the first one gone; but not in a
+    -- transaction that goes on seeing what stood when it began.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'owners leave only in a transaction that is READ COMMITTED'
+            USING ERRCODE = 'invalid_transaction_state';
+    END IF;
     PERFORM 1 FROM core_organization WHERE id = OLD.organization_id FOR NO KEY UPDATE;
     IF NOT EXISTS (SELECT FROM core_membership WHERE organization_id = OLD.organization_id AND role = 'owner') THEN
         RAISE EXCEPTION 'organization % would lose its last owner', OLD.organization_id

@@ -124,6 +124,8 @@ class UsageRecordViewSet(CreateMixin, ReadOnlyViewSet):
         """Record all."""
         return self._record([row.validated_data for row in rows])
 
+    nothing_new = False  # what an idempotency key answers again was new the first time
+
     def _record(self, values: list[dict[str, Any]]) -> list[UsageRecord]:
         entries = [usage.UsageEntry(**each) for each in values]
         recorded = usage.record_usage(organization_id=self.principal.organization_id, entries=entries)
@@ -149,7 +151,10 @@ class UsageRecordViewSet(CreateMixin, ReadOnlyViewSet):
         asked = question.validated_data
         period = Period(asked["period"])
         end = asked.get("to") or timezone.now()
-        start = asked.get("from") or _default_start(period, end)
+        try:
+            start = asked.get("from") or _default_start(period, end)
+        except (ValueError, OverflowError) as error:
+            raise ValidationError({"to": "That is before all periods."}, "range") from error
         if not timedelta(0) < end - start <= timedelta(days=MAX_DAYS if period == Period.DAY else MAX_MONTHS * 31):
             limit = f"{MAX_DAYS} days" if period == Period.DAY else f"{MAX_MONTHS} months"
             raise ValidationError({"from": f"“from” is before “to”, and by no more than {limit}."}, "range")

@@ -1,7 +1,7 @@
 """Subscriptions: what an organization pays for again and again."""
 
 import calendar
-from datetime import datetime
+from datetime import MAXYEAR, datetime
 from typing import ClassVar, Self
 
 from django.db import models
@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from catalog.models.fields import CurrencyField, MoneyField, implies, money
 from core.constraints import between, one_of
+from core.errors import ConflictError
 from core.lifecycle import Lifecycle, Transition
 from core.models import OrganizationRecord, PlanTier, RecordQuerySet
 
@@ -35,9 +36,14 @@ class BillingInterval(models.TextChoices):
     YEAR = "year", "Year"
 
     def after(self, start: datetime) -> datetime:
-        """Return the end of the period that begins at ``start``: the same day, or the month's last if it has none."""
+        """Return the end of the period that begins at ``start``: the same day, or the month's last if it has none.
+
+        Raises ConflictError where that is after all dates.
+        """
         months = start.month if self == BillingInterval.MONTH else start.month + 11
         year, month = start.year + months // 12, months % 12 + 1
+        if year > MAXYEAR:
+            raise ConflictError(f"The period would end after the year {MAXYEAR}.", field="current_period_end")
         return start.replace(year=year, month=month, day=min(start.day, calendar.monthrange(year, month)[1]))
 
 

@@ -232,6 +232,11 @@ def is_alive(connection: Any) -> bool:
     return True
 
 
+def _one_line(sql: str) -> str:
+    """Return a statement for a log; without the values in its text, where it knows itself without them."""
+    return " ".join(str(getattr(sql, "without_values", sql)).split())
+
+
 def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
     """Run a statement, and log it with its duration but not its values, which may be secret."""
     begin = time.perf_counter()
@@ -239,8 +244,7 @@ def log_statement(execute: Callable[..., Any], sql: str, params: Any, many: bool
         return execute(sql, params, many, context)
     finally:
         milliseconds = (time.perf_counter() - begin) * 1000
-        one_line = " ".join(str(sql).split())
-        _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, one_line)
+        _statements.info("[%s] %.1f ms: %s", context["connection"].alias, milliseconds, _one_line(sql))
 
 
 def log_slow_statement(
@@ -253,4 +257,4 @@ def log_slow_statement(
     finally:
         seconds = time.perf_counter() - begin
         if seconds > limit:
-            _statements.warning("Slow statement, %.0f ms: %s", seconds * 1000, " ".join(str(sql).split())[:LONGEST])
+            _statements.warning("Slow statement, %.0f ms: %s", seconds * 1000, _one_line(sql)[:LONGEST])

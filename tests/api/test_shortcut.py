@@ -1,6 +1,7 @@
 """The short way answers what the ordinary way answers, to the byte and the header; and leaves to it all but success."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids
 from django.db import OperationalError, connection, connections
 from django.http import QueryDict
 from django.utils import timezone
+from psycopg.errors import QueryCanceled
 
 from agents.models import Task
+from catalog.models import Product
+from config.postgresql.base import log_slow_statement
 from core.api.shortcut.middleware import _creation, _route
 from core.api.shortcut.reads import follows_the_kit, read_of
 from core.models import APIKey, Membership, Organization, Role, User
@@ -123,6 +127,51 @@ def test_filters_that_are_refused_are_the_same_both_ways(query: str, client: Api
     answers = [client.get(path, headers=headers | more) for more in ({}, {}, ORDINARY_WAY)]
     assert [answer.status_code for answer in answers] == [400] * 3
     assert len({answer.content for answer in answers}) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("query", ["price_min=1e200000", "price_min=1e-200000", "price_max=9e131072"])
+def test_numbers_beyond_all_columns_are_refused_both_ways(query: str, owner: Actor) -> None:
+    client = just_used(owner)
+    assert {client.get(f"/api/v1/products/?{query}").status_code for _ in range(3)} == {400}
+
+
+def test_a_charset_changes_no_query_for_others(owner: Actor, stranger: Actor) -> None:
+    client = just_used(owner)
+    make(Product, owner.organization, name="Café")
+    path, theirs = "/api/v1/products/?search=Caf%C3%A9", just_used(stranger).defaults["HTTP_AUTHORIZATION"]
+    for _ in range(3):
+        client.get(path, HTTP_AUTHORIZATION=theirs, CONTENT_TYPE="x/y; charset=latin-1")
+    for _ in range(3):
+        assert len(client.get(path).json()["results"]) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_statement_that_takes_too_long_is_run_once(owner: Actor) -> None:
+    client, asked = just_used(owner), []
+    path = "/api/v1/products/?limit=7"
+    get(client, path)
+
+    def cancel(execute: Any, sql: str, *rest: Any) -> Any:
+        if "catalog_product" in sql:
+            asked.append(sql)
+            raise OperationalError from QueryCanceled()
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(cancel):
+        assert client.get(path).status_code == 503
+    assert len(asked) == 1
+
+
+def test_the_values_in_a_statement_are_not_logged(
+    client: ApiClient, owner: Actor, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = "/api/v1/products/?search=private-matter"
+    get(client, path)
+    with caplog.at_level("INFO"), connection.execute_wrapper(partial(log_slow_statement, 0.0)):
+        client.get(path)
+    assert '"allowed"' in caplog.text
+    assert "private-matter" not in caplog.text
 
 
 def test_values_with_dollars_are_no_placeholders_with_debug_on(client: ApiClient) -> None:

@@ -337,3 +337,27 @@ def test_customers_see_no_usage(customer: Actor) -> None:
 @pytest.mark.usefixtures("consumption")
 def test_usage_is_found(query: str, count: int, viewer: Actor) -> None:
     assert len(viewer.by_key.get(f"{USAGE}?{query}").json()["results"]) == count
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_idempotency_key_answers_a_record_of_usage_again(owner: Actor) -> None:
+    answers = [
+        owner.by_key.post(USAGE, TOKENS | {"idempotency_key": "k"}, headers={"Idempotency-Key": "again"})
+        for _ in range(2)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json() == answers[1].json()
+    assert answers[1]["Idempotency-Replayed"] == "true"
+
+
+@pytest.mark.parametrize("query", ["to=0001-01-05T00:00:00Z", "to=0001-01-05T00:00:00Z&period=day"])
+def test_a_summary_of_times_before_all_is_refused(query: str, owner: Actor) -> None:
+    answer = owner.by_key.get(f"{USAGE}summary/?{query}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "to")
+
+
+def test_a_period_that_ends_after_all_times_is_refused(owner: Actor, writes_nothing: Any) -> None:
+    body = {"plan_tier": "pro", "price": "9.00", "currency": "EUR", "current_period_start": "9999-12-31T00:00:00Z"}
+    with writes_nothing():
+        answer = owner.by_key.post("/api/v1/subscriptions/", body)
+    assert (answer.status_code, "9999" in answer.json()["detail"]) == (409, True), answer.json()

@@ -240,6 +240,21 @@ def test_of_two_owners_who_leave_at_once_one_stays() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_an_owner_leaves_in_no_transaction_that_sees_what_stood_before(owner: Actor) -> None:
+    MembershipFactory(organization=owner.organization, role=Role.OWNER)
+
+    @transaction.atomic
+    def leave_while_seeing_what_stood() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        owner.membership.delete()
+
+    with pytest.raises(DatabaseError, match="READ COMMITTED"):
+        leave_while_seeing_what_stood()
+    assert Membership.objects.filter(role=Role.OWNER).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
 def test_control_without_the_lock_both_owners_would_leave() -> None:
     """Without the lock in muster_last_owner each sees the other one still there: the race is real."""
     [(function,)] = run("SELECT pg_get_functiondef('muster_last_owner'::regproc)")

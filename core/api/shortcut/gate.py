@@ -74,6 +74,18 @@ def stand_in(route: Any, method: str, parameters: Any) -> Any:
     return view
 
 
+class InlinedSql(str):
+    """A statement with values in its text; ``without_values`` is for logs, which hold none."""
+
+    without_values: str
+
+    def __new__(cls, sql: str, without_values: str) -> "InlinedSql":
+        """Make the text that PostgreSQL gets, and remember the other."""
+        made = super().__new__(cls, sql)
+        made.without_values = without_values
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A statement, and in which order the values that a request brings go into it.
@@ -82,7 +94,7 @@ class Statement:
     as one made anew for each request, which would take longer than to run it.
     """
 
-    sql: str
+    sql: "InlinedSql"
     order: tuple[int, ...]
 
     @classmethod
@@ -102,7 +114,7 @@ class Statement:
                 return f"${len(order)}"
             return Literal(value).as_string(connection.connection)
 
-        return cls(re.sub("%[s%]", place, sql), tuple(order))
+        return cls(InlinedSql(re.sub("%[s%]", place, sql), sql), tuple(order))
 
     def bind(self, *values: Any) -> list[Any]:
         """Return the parameters of a request: its own values, given in the order of the marks."""

@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from threading import Lock
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.urls import Resolver404, resolve
+from psycopg.errors import QueryCanceled
 
 from core.api import throttling
 from core.api.problems import OUT_OF_REACH, unavailable
@@ -60,6 +63,7 @@ class ShortcutMiddleware:
             or meta.get("HTTP_ACCEPT") not in MEDIA_TYPES
             or any(map(meta.get, ORDINARY_HEADERS))
             or "HTTP_IDEMPOTENCY_KEY" in meta  # an empty one is refused
+            or "charset" in meta.get("CONTENT_TYPE", "").lower()  # which Django may read the address by
         ):
             return None
         credentials, place = Credentials.of(request), place_of(request.path_info)
@@ -82,10 +86,16 @@ class ShortcutMiddleware:
         self, request: HttpRequest, credentials: Credentials, plural: str, row: UUID | None
     ) -> HttpResponse | None:
         """Answer a list or a detail."""
+        read = None
         try:
             read = self.reads.find(request, plural, row)
             found = read.content(request, credentials, row) if read else None
+        except DataError as error:
+            logger.debug("The ordinary way says what is wrong with a value: %s", type(error))
+            return None
         except OUT_OF_REACH as error:
+            if read and isinstance(error.__cause__, QueryCanceled):  # after as long as a statement may take
+                return finished(unavailable(request, error), read.allow)
             logger.debug("The ordinary way meets it again, and tells of it: %s", error)
             return None
         if read is None or found is None:
@@ -140,7 +150,7 @@ class Reads:
     def find(self, request: HttpRequest, plural: str, row: UUID | None) -> Read | None:
         """Return what the request asks, worked out when its shape is met again; None where the short way can't go."""
         shape = (plural, row is None, request.META.get("QUERY_STRING", ""))
-        if shape in self.kept:
+        with suppress(KeyError):  # another thread may forget it meanwhile
             return self.kept[shape]
         if len(shape[2]) > LONGEST_QUERY or (shape[2] and self._is_new(shape)):
             return None
