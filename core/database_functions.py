@@ -35,9 +35,11 @@ COMMENT ON FUNCTION muster_uuid7() IS 'A time-ordered UUID (version 7, RFC 9562)
 TOUCH = """
 CREATE FUNCTION muster_touch() RETURNS trigger LANGUAGE plpgsql AS $body$
 BEGIN
-    IF NEW *<> OLD THEN  -- compares any type, json too, which has no equality
+    -- Compares any type, json too, which has no equality. Before a change NEW has no generated columns, in the
+    -- second argument, yet: PostgreSQL works them out afterwards.
+    IF NEW *<> OLD AND (TG_NARGS < 2 OR NEW *<> jsonb_populate_record(OLD, TG_ARGV[1]::jsonb)) THEN
         NEW.updated_at := clock_timestamp();
-        IF TG_NARGS > 0 THEN
+        IF TG_ARGV[0] = 'row_version' THEN
             NEW.row_version := OLD.row_version + 1;
         END IF;
     END IF;

@@ -6,7 +6,7 @@ setting: a rule that any session can switch off with ``set_config`` would not be
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pgtrigger
@@ -70,15 +70,17 @@ class SharedTrigger(pgtrigger.Trigger):
 class Touch(SharedTrigger):
     """Sets ``updated_at`` to the database's clock whenever a row really changes, whoever writes.
 
-    ``counts`` says that the change is counted in ``row_version`` too.
+    ``counts`` says that the change is counted in ``row_version`` too; ``generated`` names the generated columns.
     """
 
     name = "touch"
     operation = pgtrigger.Update
     function = "muster_touch"
 
-    def __init__(self, *, counts: bool = False) -> None:
-        self.arguments = ("row_version",) if counts else ()
+    def __init__(self, *, counts: bool = False, generated: Collection[str] = ()) -> None:
+        self.arguments: tuple[str, ...] = ("row_version",) if counts else ()
+        if generated:
+            self.arguments = ("row_version" if counts else "", json.dumps(dict.fromkeys(generated)))
         super().__init__()
 
 

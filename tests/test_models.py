@@ -158,6 +158,18 @@ def refuses_updates(model: type[models.Model]) -> bool:
 
 
 @each_record
+def test_an_update_that_changes_nothing_is_no_change(model: type[models.Model], organization: Organization) -> None:
+    if refuses_updates(model):
+        pytest.skip("It is never updated.")
+    row: Any = make(model, organization)
+    versioned = any(field.attname == "row_version" for field in model._meta.concrete_fields)
+    stated = "updated_at" + ", row_version" * versioned
+    [before] = run(f"SELECT {stated} FROM {model._meta.db_table} WHERE id = %s", row.pk)
+    run(f"UPDATE {model._meta.db_table} SET created_at = created_at WHERE id = %s", row.pk)
+    assert run(f"SELECT {stated} FROM {model._meta.db_table} WHERE id = %s", row.pk) == [before]
+
+
+@each_record
 def test_updated_at_is_true_in_every_table(model: type[models.Model], organization: Organization) -> None:
     stored = model._base_manager.filter(pk=make(model, organization).pk)
     before = stored.values_list("updated_at", flat=True).get()

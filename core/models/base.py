@@ -45,7 +45,8 @@ class Record(models.Model):
     @classmethod
     def inherited_triggers(cls) -> list[SharedTrigger]:
         """Return the triggers that follow from the base classes and the lifecycle."""
-        triggers: list[SharedTrigger] = [Touch(counts=issubclass(cls, Audited))]
+        generated = [field.attname for field in cls._meta.local_fields if field.generated]
+        triggers: list[SharedTrigger] = [Touch(counts=issubclass(cls, Audited), generated=generated)]
         if cls.lifecycle:
             triggers.append(Transitions(column_of(cls, cls.lifecycle.field), cls.lifecycle.pairs()))
         return triggers
