@@ -8,6 +8,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from core.admin.actions import RecordAction
+from core.errors import ConflictError
 from core.models import SoftDeletion
 
 
@@ -39,7 +40,8 @@ class DeletedFilter(admin.SimpleListFilter):
 
 def restore(request: HttpRequest, record: Any) -> None:
     """Bring a record back. IntegrityError when its unique name was taken meanwhile."""
-    type(record).objects.filter(pk=record.pk).restore()
+    if not type(record).objects.filter(pk=record.pk).restore():
+        raise ConflictError("It isn't deleted.")
 
 
 RESTORE = RecordAction("restore", restore, available=lambda record: record.is_deleted, permission="delete")

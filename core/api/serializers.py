@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db.models import QuerySet
+from django.utils import timezone
 from rest_framework import serializers
 
 from core.models import APIKey, AuditEvent, IdempotencyKey, Membership, Organization, Role, SoftDeletion, User
@@ -177,6 +179,12 @@ class APIKeySerializer(RecordSerializer):
             "revoked_at",
         )
         read_only_fields = ("prefix", "user", "last_used_at", "revoked_at")
+
+    def validate_expires_at(self, value: datetime | None) -> datetime | None:
+        """Refuse a time that has passed: what no longer works isn't made."""
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError("This time has passed.", "passed")
+        return value
 
 
 class IssuedAPIKeySerializer(APIKeySerializer):

@@ -10,6 +10,7 @@ from django.core.mail import send_mail
 from django.db import models
 from django.db.models.functions import Upper
 
+from core.constraints import json_object
 from core.models.base import Audited, OrganizationRecord, Record, RecordQuerySet
 from core.triggers import SharedTrigger, pgtrigger
 
@@ -64,6 +65,7 @@ class Organization(Audited, Record):
                 condition=~models.Q(name=""),
                 violation_error_message="“name” can't be empty.",
             ),
+            json_object("settings", name="core_organization_settings"),
         ]
         indexes = [models.Index(fields=["created_at", "id"], name="core_organization_newest")]
 
