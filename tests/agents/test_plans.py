@@ -164,7 +164,13 @@ FILLINGS = [
     Filling(
         records.Feedback,
         TASKS // 2,
-        {"message_id": "NULL", "execution_id": "NULL", "rating": "1 + n / 3 % 5", "thumbs_up": "n / 3 % 2 = 0"},
+        {
+            "message_id": "NULL",
+            "execution_id": "NULL",
+            "round_table_entry_id": "NULL",
+            "rating": "1 + n / 3 % 5",
+            "thumbs_up": "n / 3 % 2 = 0",
+        },
     ),
     Filling(
         records.AgentExecution,

@@ -65,6 +65,11 @@ def _stated(attribute: str, row: Row) -> Any:
     return None
 
 
+def has_body(row: Row) -> bool:
+    """Tell whether a valid body for the request is stated."""
+    return _stated("BODIES", row) is not None
+
+
 def body_of(row: Row, organization: Organization) -> Any:
     """Return a valid body for the request, None where it takes none.
 

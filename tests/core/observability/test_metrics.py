@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -237,11 +236,10 @@ def test_all_processes_of_a_server_are_told_of_by_each(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def _unnamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.delenv(sharing.VARIABLE, raising=False)
+def _unnamed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(sharing.VARIABLE, "")  # noted by monkeypatch, which so takes away what the test sets
+    monkeypatch.delenv(sharing.VARIABLE)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    yield
-    monkeypatch.delenv(sharing.VARIABLE, raising=False)
 
 
 @pytest.mark.usefixtures("_unnamed")
