@@ -1,11 +1,16 @@
 """What the server makes of charsets, which a client names for the body."""
 
+import os
+import subprocess
+import sys
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
-from config.wsgi import application
+from core.observability.sharing import VARIABLE
 from core.request import Request
 
 
@@ -21,8 +26,14 @@ def request(content_type: str, query: str = "", body: bytes = b"") -> Request:
     return Request(environ)
 
 
-def test_the_server_makes_these_requests() -> None:
-    assert application.request_class is Request
+def test_the_server_makes_these_requests(tmp_path: Path) -> None:
+    """Asked in a process of its own: where the application is loaded, metrics go to a server's folder from then on."""
+    code = "from config.wsgi import application as a; print(a.request_class.__module__)"
+    environment = os.environ | {VARIABLE: str(tmp_path)}
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == Request.__module__
 
 
 @pytest.mark.parametrize("charset", ["latin-1", "utf-7", "cp500", "utf-16", "rot13", "hex", "undefined", "idna", "x"])
