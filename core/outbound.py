@@ -167,7 +167,9 @@ class _GuardedBackend(httpcore.AnyIOBackend):
 class Client:
     """Sends requests to addresses that users name. An asynchronous context manager, for use in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
+        """Make a client, which waits so long for a whole answer: 10 s, if nothing else is said."""
+        self.seconds = WHOLE_SECONDS if seconds is None else seconds
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
         # Plain HTTP goes only where the operator has opened the way.
@@ -200,7 +202,7 @@ class Client:
     ) -> Answer:
         """Send a request, and return the answer, whatever its status; a redirect is an answer too.
 
-        Takes at most 3 s to connect and 10 s in all, and reads ``most`` bytes of the answer's body (4 KB).
+        Takes at most 3 s to connect and the client's time in all, and reads ``most`` bytes of the answer's body (4 KB).
 
         Raises:
             RefusedAddressError: the request may not go there.
@@ -209,7 +211,7 @@ class Client:
         parts = check_url(url)
         began = time.monotonic()
         try:
-            async with asyncio.timeout(WHOLE_SECONDS):
+            async with asyncio.timeout(self.seconds):
                 return await self._send(self._pools[parts.scheme], method, parts, content, headers, most)
         except (TimeoutError, httpcore.TimeoutException):
             raise OutboundError(f"No answer came within {time.monotonic() - began:.0f} s.") from None
@@ -232,7 +234,7 @@ class Client:
             port=parts.port,
             target=f"{target}?{parts.query}" if parts.query else target,
         )
-        timeout = {"connect": CONNECT_SECONDS, "read": WHOLE_SECONDS, "write": WHOLE_SECONDS, "pool": WHOLE_SECONDS}
+        timeout = {"connect": CONNECT_SECONDS} | dict.fromkeys(("read", "write", "pool"), self.seconds)
         sent = {"Host": parts.netloc, "Content-Length": str(len(content)), **headers}
         async with pool.stream(
             method, url, headers=list(sent.items()), content=content, extensions={"timeout": timeout}

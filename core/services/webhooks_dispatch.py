@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 PLACES_A_WEBHOOK = 4
 PLACES = 64
-LEASE_SECONDS = 30  # longer than a request takes at most
+ANSWER_SECONDS = 20.0  # the Standard Webhooks specification recommends 15 to 30
+LEASE_SECONDS = 40  # longer than a request takes at most
 LINGER_SECONDS = 10.0
 POLL_SECONDS = 0.2
 DATABASE_THREADS = 4
@@ -207,7 +208,7 @@ class _Dispatcher:
     async def run(self) -> None:
         until = 0.0
         with self.threads:
-            async with Client() as client:
+            async with Client(ANSWER_SECONDS) as client:
                 while not jobs.stopping.is_set():
                     await self.hand_out(client)
                     if self.under_way:

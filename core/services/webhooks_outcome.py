@@ -32,7 +32,6 @@ PAUSE_AFTER = timedelta(days=5)  # of failures, without one success between them
 EXCERPT = 1000
 KEPT_ATTEMPTS = 50
 GONE = 410
-TRY_AGAIN = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,12 @@ class Outcome:
 
     @property
     def is_worth_another_try(self) -> bool:
-        """Tell whether the next try may fare better: not where the receiver says that the request itself is wrong."""
-        if self.status is None:
-            return not self.final
-        return not 400 <= self.status < 500 or self.status in TRY_AGAIN
+        """Tell whether the next try may fare better.
+
+        It may, whatever the receiver answers but that it is gone: a 404 or a 401 may be a release that went wrong. See
+        the Standard Webhooks specification, “Delivery success and failure”.
+        """
+        return not self.final and self.status != GONE
 
 
 def wait_after(outcome: Outcome, tries: int, now: datetime) -> timedelta:

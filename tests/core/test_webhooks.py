@@ -14,11 +14,11 @@ from django.db import transaction
 from standardwebhooks import Webhook as Verifier
 
 from agents.models import Project
-from core import encryption, outbound
+from core import encryption
 from core.encryption import UnreadableSecretError, reveal
 from core.models import AuditEvent, Organization, Webhook, WebhookDelivery
 from core.services import webhooks
-from core.services.webhooks_dispatch import claim, dispatch
+from core.services.webhooks_dispatch import ANSWER_SECONDS, claim, dispatch
 from tests.core.receiver import Received, Receiver, receiving, sends
 from tests.factories.agents.projects import ProjectFactory
 from tests.factories.core import (
@@ -250,7 +250,7 @@ def test_events_of_one_object_arrive_in_order_and_others_go_on(organization: Org
 def test_a_slow_receiver_does_not_hold_up_the_others(receiver: Receiver, organization: Organization) -> None:
     def slow_to_answer(request: Received) -> tuple[int, dict[str, str], bytes]:
         """Wait for the others' messages, nearly as long as is waited for an answer."""
-        limit = time.monotonic() + 0.8 * outbound.WHOLE_SECONDS
+        limit = time.monotonic() + 0.8 * ANSWER_SECONDS
         while len(receiver.requests) < 12 and time.monotonic() < limit:
             time.sleep(0.01)
         return 204, {}, b""
