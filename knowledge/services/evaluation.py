@@ -113,10 +113,17 @@ def evaluate(
 
 
 def missing(collection: Collection, questions: Iterable[Judged]) -> list[str]:
-    """Return the relevant documents that the collection doesn't have, by id: nothing could find these."""
+    """Return the relevant documents that the collection doesn't have, by id: nothing could find these.
+
+    Raises:
+        QuestionsError: it has none of them, so that there is nothing to measure.
+    """
     relevant = {key for question in questions for key in question.relevant}
     found = Document.objects.filter(collection=collection, document_id__in=relevant, deleted_at=None)
-    return sorted(relevant.difference(found.values_list("document_id", flat=True)))
+    lost = relevant.difference(found.values_list("document_id", flat=True))
+    if lost == relevant:
+        raise QuestionsError(f"{collection.name} has none of the documents that are said to be relevant.")
+    return sorted(lost)
 
 
 def best_weight(by_weight: Mapping[float, Quality]) -> float:

@@ -156,9 +156,12 @@ def test_documents_that_are_not_there_are_told(collection: Collection, tmp_path:
     said = "The collection hasn't"
     assert said not in warned("part-1", "part-2")
     assert f"{said} 1 of the documents that are said to be relevant: part-x." in warned("part-1", "part-x")
-    assert f"{said} 2 of the documents that are said to be relevant: part-x and others." in warned("part-y", "part-x")
+    said_of_two = f"{said} 2 of the documents that are said to be relevant: part-x and others."
+    assert said_of_two in warned("part-y", "part-1", "part-x")
     Document.objects.get(document_id="part-1").delete()
-    assert f"{said} 1 of the documents that are said to be relevant: part-1." in warned("part-1")
+    assert f"{said} 1 of the documents that are said to be relevant: part-1." in warned("part-1", "part-2")
+    with pytest.raises(CommandError, match="Parts has none of the documents that are said to be relevant"):
+        warned("part-1")
 
 
 @pytest.mark.django_db

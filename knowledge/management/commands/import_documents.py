@@ -53,7 +53,9 @@ class Command(BaseCommand):
         parser.add_argument("--process", action="store_true", help="Process the documents here and now.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Import, and say what became of each kind of file."""
+        """Import, and say what became of each kind of file; the status is 1 if one was refused, or failed."""
+        self.passed_over: Counter[str] = Counter()
+        self.bad = 0
         files = sorted(self._files(options["paths"], options["glob"]), key=lambda found: found.document_id)
         if not files:
             raise CommandError("There is no file to import.")
@@ -63,6 +65,8 @@ class Command(BaseCommand):
             kept = self._import(collection, files, said)
             if options["process"]:
                 self._process(kept)
+        if self.bad:
+            raise CommandError(f"Of {len(files):,} files, {self.bad:,} can't be had; the reasons stand above.")
 
     def _import(self, collection: Collection, files: list[Found], said: dict[str, str]) -> list[Document]:
         counts: Counter[str] = Counter()
@@ -80,12 +84,16 @@ class Command(BaseCommand):
                 )
             except (ContentRefusedError, ConflictError, OSError) as error:
                 counts["refused"] += 1
+                self.bad += 1
                 self._say(f"{found.path}: {error}")
             else:
                 counts[WORDS[outcome]] += 1
                 kept[document.pk] = document  # once, whatever number of files has its content
         told = ", ".join(f"{count:,} {word}" for word, count in counts.items())
         self.stdout.write(f"{len(files):,} files: {told}.")
+        if self.passed_over:
+            told = ", ".join(f"{count:,} {suffix}" for suffix, count in self.passed_over.most_common())
+            self.stdout.write(f"Passed over, for no text can be had of their kind: {told}.")
         return list(kept.values())
 
     def _process(self, documents: list[Document]) -> None:
@@ -109,6 +117,7 @@ class Command(BaseCommand):
                 continue
             counts[processed.status] += 1
             if processed.status == DocumentStatus.FAILED:
+                self.bad += 1
                 self._say(f"{processed.document_id}: {processed.error}")
         counts["waiting"] += len(documents) - counts.total()
         told = ", ".join(f"{count:,} {word}" for word, count in counts.items() if count)
@@ -129,9 +138,25 @@ class Command(BaseCommand):
             if path.is_file():
                 yield Found(path, path.name)
             elif path.is_dir():
-                yield from _within(path, patterns)
+                yield from self._within(path, patterns)
             else:
                 raise CommandError(f"There is no {path}.")
+
+    def _within(self, folder: Path, patterns: list[str] | None) -> Iterator[Found]:
+        """Yield the files of a folder, but for hidden ones and what links lead out of it."""
+        root = folder.resolve()
+        seen = set()
+        for pattern in patterns or ["**/*"]:
+            for path in root.glob(pattern):
+                below = path.relative_to(root)
+                hidden = any(part.startswith(".") for part in below.parts)
+                if hidden or path in seen or not path.is_file() or not path.resolve().is_relative_to(root):
+                    continue
+                seen.add(path)
+                if patterns or path.suffix.lstrip(".").lower() in BY_SUFFIX:
+                    yield Found(path, f"{root.name}/{below.as_posix()}")
+                else:
+                    self.passed_over[path.suffix.lower() or "without suffix"] += 1
 
     def _collection(self, named: str, slug: str | None, *, create: bool) -> Collection:
         if found := find_collection(named, slug):
@@ -142,17 +167,3 @@ class Command(BaseCommand):
         if len(organizations) != 1:
             raise CommandError("Say by --organization whose collection to make.")
         return Collection.objects.create(organization=organizations[0], name=named)
-
-
-def _within(folder: Path, patterns: list[str] | None) -> Iterator[Found]:
-    """Yield the files of a folder, but for hidden ones and what links lead out of it."""
-    root = folder.resolve()
-    seen = set()
-    for pattern in patterns or ["**/*"]:
-        for path in root.glob(pattern):
-            below = path.relative_to(root)
-            wanted = bool(patterns) or path.suffix.lstrip(".").lower() in BY_SUFFIX
-            hidden = any(part.startswith(".") for part in below.parts)
-            if wanted and not hidden and path not in seen and path.is_file() and path.resolve().is_relative_to(root):
-                seen.add(path)
-                yield Found(path, f"{root.name}/{below.as_posix()}")
