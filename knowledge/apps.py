@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 
 PROBLEMS = {
+    "content_stored": "Another document of the collection has this content; the detail names it.",
     "embedder_unavailable": "The question can't be embedded: a collection's embedder is away, or isn't set up here."
     " A search with the mode “text” needs none.",
 }

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_safe
 from psycopg.errors import QueryCanceled
 from psycopg_pool import PoolTimeout
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.serializers import as_serializer_error
 from rest_framework.views import set_rollback
@@ -83,6 +84,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     if wait := getattr(translated, "wait", None):
         headers["Retry-After"] = str(int(wait) + 1)
     errors = _errors_of(translated)
+    refused = isinstance(error, DataError) or isinstance(error.__cause__, DataError)
+    if refused and request.method not in SAFE_METHODS:
+        errors = _unstorable(request.data) or errors
     code, detail = _code_and_detail(translated, errors)
     if status == FORBIDDEN or (status == UNAUTHORIZED and isinstance(translated, exceptions.AuthenticationFailed)):
         audit.record(
@@ -171,6 +175,22 @@ def _errors_of(error: exceptions.APIException) -> list[dict[str, Any]] | None:
     if positions is None:
         return None
     return [{"field": where, "code": error.get_codes(), "detail": str(error.detail)} for where in positions]
+
+
+def _unstorable(body: Any) -> list[dict[str, Any]]:
+    """Return an error for each text of a body that PostgreSQL can't store: of JSON it says that, but not where."""
+    errors = []
+    waiting = [("", body)]
+    for path, value in waiting:  # which grows, as JSON may be deeper than functions can call themselves
+        texts = [value] if isinstance(value, str) else []
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}".lstrip("."), each) for key, each in value.items() if "\0" not in key]
+            texts = list(value)
+        elif isinstance(value, list):
+            waiting += [(f"{path}.{index}".lstrip("."), each) for index, each in enumerate(value)]
+        if any("\0" in text for text in texts):
+            errors.append({"field": path or None, "code": "invalid", "detail": "Text can't hold null characters."})
+    return errors
 
 
 def _code_and_detail(error: exceptions.APIException, errors: list[dict[str, Any]] | None) -> tuple[str, str]:

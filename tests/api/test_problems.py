@@ -8,8 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
+from agents.models import Task
 from core.api.problems import KINDS
 from core.api.views import UserViewSet
+from tests.factories import make
 from tests.kit.cast import Actor
 from tests.kit.client import ApiClient
 from tests.kit.database import writes_nothing
@@ -51,6 +53,18 @@ def test_400_names_each_field_and_rule(owner: Actor) -> None:
 def test_400_for_what_the_database_refuses_names_the_field_too(owner: Actor) -> None:
     body = problem(owner.client.patch(f"{MEMBERSHIPS}{owner.membership.pk}/", {"role": "viewer"}), 400, "invalid")
     assert [error["field"] for error in body["errors"]] == ["role"]
+
+
+def test_400_for_null_characters_says_where_they_are(owner: Actor) -> None:
+    plan = {"steps": ["one", {"two": "a\0b"}], "a\0b": 1}
+    plans: list[Any] = [{}, plan]
+    bodies = [{"task": str(make(Task, organization=owner.organization).pk), "plan": each} for each in plans]
+    for path, body in (("", bodies[1]), ("1.", bodies)):
+        with writes_nothing():
+            answer = owner.client.post("/api/v1/task-runs/", body)
+        errors = problem(answer, 400, "invalid")["errors"]
+        assert [error["field"] for error in errors] == [f"{path}plan", f"{path}plan.steps.1.two"]
+        assert {error["detail"] for error in errors} == {"Text can't hold null characters."}
 
 
 def test_400_for_an_unknown_field_and_an_unknown_parameter(owner: Actor) -> None:
@@ -186,7 +200,8 @@ def codes_in_source() -> set[str]:
     """Return the codes of the problems that services and views raise, as they stand in the source."""
     raised = r'(?:ConflictError|PermissionDenied|NotFound)\((?:[^()]|\([^()]*\))*code="(\w+)"'
     stated = r'^    code = "(\w+)"'
-    sources = [path.read_text() for app in ("core", "catalog") for path in Path(settings.BASE_DIR, app).rglob("*.py")]
+    apps = ("core", "catalog", "agents", "knowledge")
+    sources = [path.read_text() for app in apps for path in Path(settings.BASE_DIR, app).rglob("*.py")]
     return {code for text in sources for code in re.findall(f"(?m){stated}", text) + re.findall(raised, text)}
 
 
