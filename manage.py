@@ -11,7 +11,7 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     from django.conf import settings
     from django.core.management import execute_from_command_line
-    from django.db import OperationalError
+    from django.db import DataError, IntegrityError, OperationalError
 
     from config.variables import ConfigurationError
 
@@ -28,6 +28,15 @@ def main() -> None:
         if text is None:
             raise
         refuse(error, text)
+    except (IntegrityError, DataError) as error:
+        if "loaddata" not in sys.argv[1:2]:
+            raise
+        from core.violations import explain
+
+        violation = explain(error)
+        rule = f"\n{violation.message}" if violation else ""
+        # What follows the first line shows the record whole.
+        refuse(error, f"{str(error).splitlines()[0]}{rule}\nNothing was loaded.")
 
 
 def refuse(error: Exception, message: str) -> NoReturn:

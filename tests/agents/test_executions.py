@@ -139,7 +139,7 @@ def test_times_follow_from_those_given(
         ({"cost": 1e11}, "cost"),
         ({"attributes": []}, "attributes"),
         ({"input": {"a": ["\0"]}}, "input"),
-        ({"result": "\0"}, None),
+        ({"result": "\0"}, "result"),
         ({"error_message": "\0"}, "error_message"),
         ({"execution_id": ""}, "execution_id"),
         ({"name": " "}, "name"),
